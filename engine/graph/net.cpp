@@ -1,0 +1,196 @@
+#include "engine/graph/net.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/random.hpp"
+
+namespace fer {
+
+Net::Net(Graph& graph, ValueId input, ValueId clock, const NetOptions& options)
+    : graph_(graph), here_(input), clock_(clock), options_(options) {
+    FER_CHECK(options.width > 0, "width must be positive, got {}", options.width);
+    layers_.push_back({.name = "input", .class_name = "InputLayer", .output = input, .variables = {}, .inputs = {}});
+    layer_of_[input] = "input";
+}
+
+const std::string& Net::open(const char* class_name, const char* base) {
+    const int number = names_[base]++;
+    layers_.push_back({.name = number == 0 ? std::string(base) : fmt::format("{}_{}", base, number),
+                       .class_name = class_name,
+                       .output = kNoValue,
+                       .variables = {},
+                       .inputs = {layer_of_[here_]}});
+    return layers_.back().name;
+}
+
+void Net::close(ValueId output) {
+    here_ = output;
+    layers_.back().output = output;
+    layer_of_[output] = layers_.back().name;
+}
+
+ValueId Net::variable(const char* name, const Shape& shape, Init init, std::int64_t fan_in, std::int64_t fan_out,
+                      bool trainable) {
+    trainable = trainable && options_.trainable;
+    const DType real = graph_.value(here_).info.dtype;
+    const ValueId id = graph_.add(fmt::format("{}/{}", layers_.back().name, name),
+                                  trainable ? Role::kParameter : Role::kState,
+                                  {shape, real == DType::kF64 ? DType::kF64 : DType::kF32});
+    variables_.push_back({id, init, fan_in, fan_out, trainable});
+    layers_.back().variables.push_back(id);
+    return id;
+}
+
+std::int64_t Net::scaled(int width) const {
+    return std::max<std::int64_t>(1, std::llround(static_cast<double>(width) * options_.width));
+}
+
+Net& Net::conv(int filters, int kernel, const ConvOptions& options) {
+    const std::string name = open("Conv2D", "conv2d");
+    const std::int64_t in = shape()[3];
+    const std::int64_t out = scaled(filters);
+    const std::int64_t places = std::int64_t{kernel} * kernel;
+    const ValueId w = variable("kernel", {kernel, kernel, in, out}, Init::kGlorotUniform, in * places, out * places);
+    if (options.l2 > 0) {
+        l2_[options.l2].push_back(w);
+    }
+    const ConvAttrs attrs{.stride = options.stride, .padding = options.padding};
+    ValueId y = graph_.apply1(OpKind::kConv2d, name, attrs, {here_, w});
+    if (options.bias) {
+        y = graph_.apply1(OpKind::kBias, name + "/bias_add", NoAttrs{},
+                          {y, variable("bias", {out}, Init::kZeros, 1, 1)});
+    }
+    close(y);
+    return *this;
+}
+
+Net& Net::separable_conv(int filters, int kernel, const ConvOptions& options) {
+    const std::string name = open("SeparableConv2D", "separable_conv2d");
+    const std::int64_t in = shape()[3];
+    const std::int64_t out = scaled(filters);
+    const std::int64_t places = std::int64_t{kernel} * kernel;
+    const ValueId depthwise =
+        variable("depthwise_kernel", {kernel, kernel, in, 1}, Init::kGlorotUniform, in * places, places);
+    const ValueId pointwise = variable("pointwise_kernel", {1, 1, in, out}, Init::kGlorotUniform, in, out);
+    const ConvAttrs attrs{.stride = options.stride, .padding = options.padding};
+    ValueId y = graph_.apply1(OpKind::kDepthwiseConv, name + "/depthwise", attrs, {here_, depthwise});
+    y = graph_.apply1(OpKind::kConv2d, name + "/pointwise", ConvAttrs{.padding = Padding::kValid}, {y, pointwise});
+    if (options.bias) {
+        y = graph_.apply1(OpKind::kBias, name + "/bias_add", NoAttrs{},
+                          {y, variable("bias", {out}, Init::kZeros, 1, 1)});
+    }
+    close(y);
+    return *this;
+}
+
+Net& Net::depthwise_conv(int kernel, const ConvOptions& options) {
+    const std::string name = open("DepthwiseConv2D", "depthwise_conv2d");
+    const std::int64_t in = shape()[3];
+    const std::int64_t places = std::int64_t{kernel} * kernel;
+    const ValueId w = variable("depthwise_kernel", {kernel, kernel, in, 1}, Init::kGlorotUniform, in * places, places);
+    const ConvAttrs attrs{.stride = options.stride, .padding = options.padding};
+    ValueId y = graph_.apply1(OpKind::kDepthwiseConv, name, attrs, {here_, w});
+    if (options.bias) {
+        y = graph_.apply1(OpKind::kBias, name + "/bias_add", NoAttrs{},
+                          {y, variable("bias", {in}, Init::kZeros, 1, 1)});
+    }
+    close(y);
+    return *this;
+}
+
+Net& Net::dense(int units, const DenseOptions& options) {
+    dense_layer(scaled(units), options);
+    return *this;
+}
+
+Net& Net::logits(int classes, const DenseOptions& options) {
+    dense_layer(classes, options);
+    return *this;
+}
+
+void Net::dense_layer(std::int64_t units, const DenseOptions& options) {
+    const std::string name = open("Dense", "dense");
+    FER_CHECK(shape().rank() == 2, "dense '{}' needs (n, features), got {}; put flatten() before it", name,
+              shape().str());
+    const std::int64_t in = shape()[1];
+    const ValueId w = variable("kernel", {in, units}, options.init, in, units);
+    if (options.l2 > 0) {
+        l2_[options.l2].push_back(w);
+    }
+    ValueId y = graph_.apply1(OpKind::kDense, name, DenseAttrs{}, {here_, w});
+    if (options.bias) {
+        y = graph_.apply1(OpKind::kBias, name + "/bias_add", NoAttrs{},
+                          {y, variable("bias", {units}, Init::kZeros, 1, 1)});
+    }
+    close(y);
+}
+
+Net& Net::activation(OpKind kind, const char* class_name, const char* base) {
+    const std::string& last = layers_.back().class_name;
+    const bool joins = layers_.back().output == here_ && (last.ends_with("Conv2D") || last == "Dense");
+    const std::string name = joins ? layers_.back().name + "/relu" : open(class_name, base);
+    close(graph_.apply1(kind, name, NoAttrs{}, {here_}));
+    return *this;
+}
+
+Net& Net::relu() { return activation(OpKind::kRelu, "Activation", "activation"); }
+Net& Net::relu6() { return activation(OpKind::kRelu6, "ReLU", "re_lu"); }
+
+Net& Net::batch_norm(const BatchNormAttrs& attrs) {
+    const std::string name = open("BatchNormalization", "batch_normalization");
+    const Shape c{shape().back()};
+    const ValueId gamma = variable("gamma", c, Init::kOnes, 1, 1);
+    const ValueId beta = variable("beta", c, Init::kZeros, 1, 1);
+    const ValueId mean = variable("moving_mean", c, Init::kZeros, 1, 1, false);
+    const ValueId variance = variable("moving_variance", c, Init::kOnes, 1, 1, false);
+    close(trains() ? graph_.apply1(OpKind::kBatchNorm, name, attrs, {here_, gamma, beta}, {mean, variance})
+                   : graph_.apply1(OpKind::kBatchNormInference, name, attrs, {here_, gamma, beta, mean, variance}));
+    return *this;
+}
+
+Net& Net::max_pool(int window, int stride, Padding padding) {
+    const std::string name = open("MaxPooling2D", "max_pooling2d");
+    close(graph_.apply1(OpKind::kMaxPool, name, PoolAttrs{window, stride, padding, {}}, {here_}));
+    return *this;
+}
+
+Net& Net::avg_pool(int window, int stride, Padding padding) {
+    const std::string name = open("AveragePooling2D", "average_pooling2d");
+    close(graph_.apply1(OpKind::kAvgPool, name, PoolAttrs{window, stride, padding, {}}, {here_}));
+    return *this;
+}
+
+Net& Net::global_avg_pool() {
+    const std::string name = open("GlobalAveragePooling2D", "global_average_pooling2d");
+    close(graph_.apply1(OpKind::kGlobalAvgPool, name, NoAttrs{}, {here_}));
+    return *this;
+}
+
+Net& Net::zero_pad(const PadAttrs& attrs) {
+    const std::string name = open("ZeroPadding2D", "zero_padding2d");
+    close(graph_.apply1(OpKind::kZeroPad, name, attrs, {here_}));
+    return *this;
+}
+
+Net& Net::dropout(float rate) {
+    const std::string name = open("Dropout", "dropout");
+    const bool drops = options_.mode == Mode::kTrain && options_.dropout && rate > 0;
+    close(drops ? graph_.apply1(OpKind::kDropout, name, DropoutAttrs{rate, stream_of(name)}, {here_, clock_}) : here_);
+    return *this;
+}
+
+Net& Net::flatten() {
+    const std::string name = open("Flatten", "flatten");
+    close(graph_.apply1(OpKind::kFlatten, name, NoAttrs{}, {here_}));
+    return *this;
+}
+
+Net& Net::add(ValueId other) {
+    const std::string name = open("Add", "add");
+    layers_.back().inputs.push_back(layer_of_[other]);
+    close(graph_.apply1(OpKind::kAdd, name, NoAttrs{}, {here_, other}));
+    return *this;
+}
+
+}  // namespace fer

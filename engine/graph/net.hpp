@@ -1,0 +1,112 @@
+// What models are written in: a chain of Keras layers appended to a graph.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/graph/graph.hpp"
+
+namespace fer {
+
+enum class Mode : std::uint8_t { kTrain, kInfer };
+
+enum class Init : std::uint8_t { kZeros, kOnes, kGlorotUniform, kHeNormal };
+
+/// A tensor that outlives the step, with how it starts. Fans as Keras counts them (KERAS.md A.9).
+struct Variable {
+    ValueId id = kNoValue;
+    Init init = Init::kZeros;
+    std::int64_t fan_in = 1;
+    std::int64_t fan_out = 1;
+    bool trainable = true;
+};
+
+/// One row of the summary: a layer as Keras counts them.
+struct Layer {
+    std::string name;        // conv2d_1
+    std::string class_name;  // Conv2D
+    ValueId output = kNoValue;
+    std::vector<ValueId> variables;
+    std::vector<std::string> inputs;  // names of the layers it reads
+};
+
+struct ConvOptions {
+    int stride = 1;
+    Padding padding = Padding::kSame;
+    bool bias = true;
+    float l2 = 0;  // loss += l2 * sum(kernel^2)
+};
+
+struct DenseOptions {
+    bool bias = true;
+    float l2 = 0;
+    Init init = Init::kGlorotUniform;
+};
+
+struct NetOptions {
+    Mode mode = Mode::kTrain;
+    float width = 1;       // multiplies filters and hidden units; the classes stay
+    bool dropout = true;   // false: dropout layers pass their input on, for comparisons
+    bool trainable = true; // false: kernels are state, batch norms use their moving statistics
+};
+
+class Net {
+public:
+    /// Starts at `input`, (n, h, w, c), floating point.
+    Net(Graph& graph, ValueId input, ValueId clock, const NetOptions& options);
+
+    Net& conv(int filters, int kernel, const ConvOptions& options = {});
+    Net& separable_conv(int filters, int kernel, const ConvOptions& options = {});
+    Net& depthwise_conv(int kernel, const ConvOptions& options = {});
+    Net& dense(int units, const DenseOptions& options = {});
+    /// The last dense layer: its width is the number of classes whatever the width factor. Softmax lives in the loss.
+    Net& logits(int classes, const DenseOptions& options = {});
+    Net& relu();
+    Net& relu6();
+    Net& batch_norm(const BatchNormAttrs& attrs = {});
+    Net& max_pool(int window = 2, int stride = 2, Padding padding = Padding::kValid);
+    Net& avg_pool(int window = 2, int stride = 2, Padding padding = Padding::kValid);
+    Net& global_avg_pool();
+    Net& zero_pad(const PadAttrs& attrs);
+    Net& dropout(float rate);
+    Net& flatten();
+    /// Adds `other`, a value of the same shape.
+    Net& add(ValueId other);
+
+    /// The value the next layer will read, for shortcuts.
+    ValueId here() const { return here_; }
+
+    const std::vector<Layer>& layers() const { return layers_; }
+    const std::vector<Variable>& variables() const { return variables_; }
+    /// Kernels with an L2 factor, grouped by factor.
+    const std::map<float, std::vector<ValueId>>& l2() const { return l2_; }
+
+private:
+    /// Opens a layer under Keras's automatic name: conv2d, conv2d_1, ...
+    const std::string& open(const char* class_name, const char* base);
+    void close(ValueId output);
+    ValueId variable(const char* name, const Shape& shape, Init init, std::int64_t fan_in, std::int64_t fan_out,
+                     bool trainable = true);
+    /// An activation right behind a convolution or dense layer belongs to that layer, as in Keras.
+    Net& activation(OpKind kind, const char* class_name, const char* base);
+    void dense_layer(std::int64_t units, const DenseOptions& options);
+    std::int64_t scaled(int width) const;
+    Shape shape() const { return graph_.value(here_).info.shape; }
+    bool trains() const { return options_.mode == Mode::kTrain && options_.trainable; }
+
+    Graph& graph_;
+    ValueId here_;
+    ValueId clock_;
+    NetOptions options_;
+    std::vector<Layer> layers_;
+    std::vector<Variable> variables_;
+    std::map<float, std::vector<ValueId>> l2_;
+    std::map<std::string, int> names_;
+    std::map<ValueId, std::string> layer_of_;  // output value -> layer name
+};
+
+/// A model writes its layers behind the input.
+using ModelBuilder = void (*)(Net&);
+
+}  // namespace fer

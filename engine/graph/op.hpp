@@ -1,0 +1,183 @@
+// What an operation is: its kind, its attributes and the descriptor that drives everything said about it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/core/dtype.hpp"
+#include "engine/core/error.hpp"
+#include "engine/core/shape.hpp"
+
+namespace fer {
+
+enum class OpKind : std::uint8_t {
+    // data
+    kGather, kAugment, kRescale, kStandardize, kResize, kGrayToRgb,
+    // forward
+    kConv2d, kDepthwiseConv, kDense, kBias, kBatchNorm, kBatchNormInference, kRelu, kRelu6, kSoftmax,
+    kSoftmaxXent, kMaxPool, kAvgPool, kGlobalAvgPool, kZeroPad, kAdd, kFlatten, kDropout, kL2Penalty, kCast, kConstant,
+    // backward
+    kConv2dDgrad, kConv2dWgrad, kDepthwiseDgrad, kDepthwiseWgrad, kDenseDgrad, kDenseWgrad, kBiasGrad,
+    kBatchNormGrad, kBatchNormInferenceGrad, kReluGrad, kRelu6Grad, kSoftmaxGrad, kSoftmaxXentGrad, kMaxPoolGrad,
+    kAvgPoolGrad, kGlobalAvgPoolGrad, kCrop, kUnflatten, kL2Grad,
+    // update
+    kAdam, kSgd, kRmsProp, kEma, kMetrics, kAdvance,
+    kCount
+};
+
+enum class Padding : std::uint8_t { kValid, kSame };
+enum class Activation : std::uint8_t { kNone, kRelu, kRelu6 };
+enum class FillMode : std::uint8_t { kNearest, kConstant, kReflect };
+
+struct NoAttrs {
+    bool operator==(const NoAttrs&) const = default;
+};
+/// Convolutions, and their gradients. kernel is read from the weights; `activation` is applied after the bias.
+struct ConvAttrs {
+    int stride = 1;
+    Padding padding = Padding::kSame;
+    Activation activation = Activation::kNone;
+    Shape input = {};   // dgrad only: the shape to produce
+    Shape kernel = {};  // wgrad only: the shape to produce
+    bool bias = false;  // wgrad only: also produce the bias gradient
+    bool operator==(const ConvAttrs&) const = default;
+};
+struct DenseAttrs {
+    Activation activation = Activation::kNone;
+    bool bias = false;  // wgrad only: also produce the bias gradient
+    bool operator==(const DenseAttrs&) const = default;
+};
+struct BatchNormAttrs {
+    double momentum = 0.99;
+    double epsilon = 1e-3;
+    bool operator==(const BatchNormAttrs&) const = default;
+};
+struct PoolAttrs {
+    int window = 2;
+    int stride = 2;
+    Padding padding = Padding::kValid;
+    Shape input = {};  // gradients only: the shape to produce
+    bool operator==(const PoolAttrs&) const = default;
+};
+/// Zero rows and columns around an image; the same for cropping them off again.
+struct PadAttrs {
+    int top = 0, bottom = 0, left = 0, right = 0;
+    bool operator==(const PadAttrs&) const = default;
+};
+/// `stream` names the random numbers of this node: the gradient repeats them.
+struct DropoutAttrs {
+    float rate = 0.5f;
+    std::uint32_t stream = 0;
+    bool operator==(const DropoutAttrs&) const = default;
+};
+/// The L2 factor, the value of a constant, the decay of a moving average.
+struct ScalarAttrs {
+    float value = 0;
+    bool operator==(const ScalarAttrs&) const = default;
+};
+struct XentAttrs {
+    float label_smoothing = 0;
+    bool operator==(const XentAttrs&) const = default;
+};
+struct ShapeAttrs {
+    Shape shape;
+    bool operator==(const ShapeAttrs&) const = default;
+};
+struct CastAttrs {
+    DType to = DType::kF32;
+    bool operator==(const CastAttrs&) const = default;
+};
+/// y = x * scale + offset[channel]
+struct RescaleAttrs {
+    float scale = 1.0f / 255.0f;
+    std::array<float, 3> offset{};
+    bool operator==(const RescaleAttrs&) const = default;
+};
+struct ResizeAttrs {
+    int height = 224, width = 224;
+    bool bilinear = true;
+    bool operator==(const ResizeAttrs&) const = default;
+};
+struct GatherAttrs {
+    std::int64_t batch = 0;
+    bool operator==(const GatherAttrs&) const = default;
+};
+/// Keras's ImageDataGenerator ranges; zero or false means off. Degrees; shifts as fractions of the side.
+struct AugmentAttrs {
+    float rotation = 0, height_shift = 0, width_shift = 0, shear = 0, zoom = 0;
+    bool horizontal_flip = false, vertical_flip = false;
+    float brightness_low = 1, brightness_high = 1;
+    FillMode fill = FillMode::kNearest;
+    float fill_value = 0;
+    bool centred = false;  // false: Keras 2.15's convention (KERAS.md A.3); true: axes and centre as one would expect
+    std::uint32_t stream = 0;
+    bool operator==(const AugmentAttrs&) const = default;
+
+    bool any_affine() const {
+        return rotation != 0 || height_shift != 0 || width_shift != 0 || shear != 0 || zoom != 0;
+    }
+    bool any() const {
+        return any_affine() || horizontal_flip || vertical_flip || brightness_low != 1 || brightness_high != 1;
+    }
+};
+struct AdamAttrs {
+    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
+    bool operator==(const AdamAttrs&) const = default;
+};
+struct SgdAttrs {
+    double momentum = 0;
+    bool nesterov = false;
+    bool operator==(const SgdAttrs&) const = default;
+};
+struct RmsPropAttrs {
+    double rho = 0.9, momentum = 0, epsilon = 1e-7;
+    bool operator==(const RmsPropAttrs&) const = default;
+};
+
+using Attributes = std::variant<NoAttrs, ConvAttrs, DenseAttrs, BatchNormAttrs, PoolAttrs, PadAttrs, DropoutAttrs,
+                                ScalarAttrs, XentAttrs, ShapeAttrs, CastAttrs, RescaleAttrs, ResizeAttrs, GatherAttrs,
+                                AugmentAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
+
+struct TensorInfo {
+    Shape shape;
+    DType dtype = DType::kF32;
+
+    std::int64_t bytes() const { return shape.count() * static_cast<std::int64_t>(size_of(dtype)); }
+    bool operator==(const TensorInfo&) const = default;
+};
+
+/// One application of an op, without its data. Shape inference, FLOP counts, refusals, kernels, tests and benches all
+/// take this one descriptor. `state` are tensors the op reads and overwrites in place.
+struct OpDesc {
+    OpKind kind = OpKind::kCount;
+    std::string name;
+    Attributes attrs;
+    std::vector<TensorInfo> in, out, state;
+
+    template <class T>
+    const T& as() const {
+        FER_ASSERT(std::holds_alternative<T>(attrs), "{}: wrong attributes for this op", name);
+        return std::get<T>(attrs);
+    }
+};
+
+/// Positions in the `clock` tensor (i64): what the step may depend on besides its data.
+enum ClockField : int { kClockSeed = 0, kClockStep = 1, kClockCursor = 2, kClockFields = 4 };
+
+/// Positions in the `metrics` tensor (f64), summed over the steps since it was last cleared.
+enum MetricField : int { kMetricLoss = 0, kMetricHits = 1, kMetricImages = 2, kMetricNonFinite = 3, kMetricFields = 4 };
+
+/// Output extent and leading padding of a window of `kernel` moving by `stride` over `size`:
+///     same:  out = ceil(size/stride), total padding max((out-1)*stride + kernel - size, 0), the smaller half first
+///     valid: out = floor((size-kernel)/stride) + 1, no padding
+struct Window {
+    std::int64_t out = 0;
+    std::int64_t before = 0;
+    std::int64_t after = 0;
+};
+Window window_of(std::int64_t size, std::int64_t kernel, std::int64_t stride, Padding padding);
+
+}  // namespace fer

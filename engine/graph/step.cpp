@@ -1,0 +1,167 @@
+#include "engine/graph/step.hpp"
+
+#include <type_traits>
+
+#include "engine/graph/gradient.hpp"
+
+namespace fer {
+namespace {
+
+/// The values every step shares, in one order, so that plans of different batches agree on them.
+/// Evaluation counts on a clock of its own: it must not move the random numbers of the training.
+Step begin(const StepOptions& options, Mode mode) {
+    Step step;
+    Graph& graph = step.graph;
+    const bool trains = mode == Mode::kTrain;
+    step.clock = graph.add(trains ? kClock : kEvaluationClock, Role::kState, {{kClockFields}, DType::kI64});
+    step.metrics = graph.add(trains ? kMetrics : kEvaluationMetrics, Role::kState, {{kMetricFields}, DType::kF64});
+    step.learning_rate = graph.add(kLearningRate, Role::kState, {Shape{}, DType::kF32});
+    step.class_weights = graph.add(kClassWeights, Role::kState, {{options.classes}, options.real});
+    return step;
+}
+
+/// images[order[cursor + i]] as floats of the model's size and scale.
+ValueId gather_input(Step& step, const StepOptions& options, Mode mode) {
+    Graph& graph = step.graph;
+    const InputOptions& in = options.input;
+    step.images = graph.add(kImages, Role::kInput, {{in.images, in.stored_height, in.stored_width}, DType::kU8});
+    step.labels = graph.add(kLabels, Role::kInput, {{in.images}, DType::kI32});
+    step.order = graph.add(kOrder, Role::kInput, {{in.images}, DType::kI32});
+    const auto batch = graph.apply(OpKind::kGather, "batch", GatherAttrs{options.batch},
+                                   {step.images, step.labels, step.order, step.clock});
+    step.labels = batch[1];
+    ValueId x = batch[0];
+    if (mode == Mode::kTrain && in.augment.any()) {
+        x = graph.apply1(OpKind::kAugment, "augment", in.augment, {x, step.clock});
+    }
+    if (in.height != in.stored_height || in.width != in.stored_width) {
+        x = graph.apply1(OpKind::kResize, "resize", ResizeAttrs{in.height, in.width, in.bilinear}, {x});
+    }
+    if (in.channels == 3) {
+        x = graph.apply1(OpKind::kGrayToRgb, "gray_to_rgb", NoAttrs{}, {x});
+    }
+    return graph.apply1(OpKind::kRescale, "rescale", in.rescale, {x});
+}
+
+struct Built {
+    Net net;
+    ValueId logits;
+};
+
+Built build_model(Step& step, ModelBuilder model, const StepOptions& options, ValueId x, Mode mode) {
+    if (options.real != step.graph.value(x).info.dtype) {
+        x = step.graph.apply1(OpKind::kCast, "input_cast", CastAttrs{options.real}, {x});
+    }
+    step.input = x;
+    Net net(step.graph, x, step.clock, {.mode = mode, .width = options.width, .dropout = options.dropout});
+    model(net);
+    step.layers = net.layers();
+    step.variables = net.variables();
+    const ValueId logits = net.here();
+    const Shape& shape = step.graph.value(logits).info.shape;
+    FER_CHECK(shape.rank() == 2 && shape[1] == options.classes, "the model ends in {}, not in {} classes", shape.str(),
+              options.classes);
+    return {std::move(net), logits};
+}
+
+/// loss + regularizers.
+void build_loss(Step& step, const StepOptions& options, const Built& built, ValueId weights) {
+    Graph& graph = step.graph;
+    const auto outputs = graph.apply(OpKind::kSoftmaxXent, "loss", XentAttrs{options.label_smoothing},
+                                     {built.logits, step.labels, weights});
+    step.loss = outputs[0];
+    step.probabilities = outputs[1];
+    std::vector<ValueId> terms{step.loss};
+    for (const auto& [factor, kernels] : built.net.l2()) {
+        const std::string name = terms.size() == 1 ? "l2" : fmt::format("l2_{}", terms.size() - 1);
+        terms.push_back(graph.apply1(OpKind::kL2Penalty, name, ScalarAttrs{factor}, kernels));
+    }
+    step.total_loss =
+        terms.size() == 1 ? step.loss : graph.apply1(OpKind::kAdd, "total_loss", NoAttrs{}, terms);
+    graph.keep(step.total_loss);
+    graph.keep(step.probabilities);
+    graph.apply(OpKind::kMetrics, "metrics_update", NoAttrs{}, {step.total_loss, outputs[2]}, {step.metrics});
+}
+
+struct OptimizerNames {
+    OpKind kind;
+    std::string name;
+    std::vector<std::string> moments;
+};
+
+OptimizerNames names_of(const OptimizerAttrs& optimizer) {
+    if (const auto* sgd = std::get_if<SgdAttrs>(&optimizer)) {
+        return {OpKind::kSgd, "sgd", sgd->momentum != 0 ? std::vector<std::string>{"m"} : std::vector<std::string>{}};
+    }
+    if (const auto* rms = std::get_if<RmsPropAttrs>(&optimizer)) {
+        return {OpKind::kRmsProp, "rmsprop",
+                rms->momentum != 0 ? std::vector<std::string>{"v", "m"} : std::vector<std::string>{"v"}};
+    }
+    return {OpKind::kAdam, "adam", {"m", "v"}};
+}
+
+void build_update(Step& step, const StepOptions& options, const std::vector<ValueId>& parameters,
+                  const std::vector<ValueId>& gradients) {
+    Graph& graph = step.graph;
+    const OptimizerNames names = names_of(options.optimizer);
+    std::vector<ValueId> inputs{step.learning_rate, step.clock};
+    inputs.insert(inputs.end(), gradients.begin(), gradients.end());
+    std::vector<ValueId> state = parameters;
+    for (const std::string& moment : names.moments) {
+        for (const ValueId p : parameters) {
+            const std::string name = fmt::format("{}/{}/{}", names.name, moment, graph.value(p).name);
+            const TensorInfo info = graph.value(p).info;
+            state.push_back(graph.add(name, Role::kState, info));
+        }
+    }
+    const Attributes attrs = std::visit([](const auto& a) { return Attributes(a); }, options.optimizer);
+    graph.apply(names.kind, names.name, attrs, inputs, state);
+}
+
+}  // namespace
+
+Step training_step(ModelBuilder model, const StepOptions& options) {
+    Step step = begin(options, Mode::kTrain);
+    const ValueId x = gather_input(step, options, Mode::kTrain);
+    const Built built = build_model(step, model, options, x, Mode::kTrain);
+    build_loss(step, options, built, step.class_weights);
+    step.fusions = fuse(step.graph, options.fuse);
+
+    std::vector<ValueId> parameters;
+    for (const Variable& variable : step.variables) {
+        if (variable.trainable) {
+            parameters.push_back(variable.id);
+        }
+    }
+    const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters);
+    build_update(step, options, parameters, gradients);
+    step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
+    return step;
+}
+
+Step evaluation_step(ModelBuilder model, const StepOptions& options) {
+    Step step = begin(options, Mode::kInfer);
+    const ValueId x = gather_input(step, options, Mode::kInfer);
+    const Built built = build_model(step, model, options, x, Mode::kInfer);
+    const ValueId ones = step.graph.add("unweighted", Role::kState, {{options.classes}, options.real});
+    StepOptions plain = options;
+    plain.label_smoothing = 0;
+    build_loss(step, plain, built, ones);
+    step.fusions = fuse(step.graph, options.fuse);
+    step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
+    return step;
+}
+
+Step inference_step(ModelBuilder model, const StepOptions& options) {
+    Step step = begin(options, Mode::kInfer);
+    const InputOptions& in = options.input;
+    const ValueId x =
+        step.graph.add("input", Role::kInput, {{options.batch, in.height, in.width, in.channels}, options.real});
+    const Built built = build_model(step, model, options, x, Mode::kInfer);
+    step.probabilities = step.graph.apply1(OpKind::kSoftmax, "softmax", NoAttrs{}, {built.logits});
+    step.graph.keep(step.probabilities);
+    step.fusions = fuse(step.graph, options.fuse);
+    return step;
+}
+
+}  // namespace fer

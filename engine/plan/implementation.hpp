@@ -1,0 +1,57 @@
+// How an op can be run: ordered lists of implementations, each of which runs a node or says why not.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/graph/op.hpp"
+
+namespace fer {
+
+/// Why an implementation cannot run a node; empty means it can.
+using Refusal = std::optional<std::string>;
+
+/// Addresses of one node's tensors, in the order of its descriptor, and its scratch memory.
+struct Operands {
+    std::span<void* const> in;
+    std::span<void* const> out;
+    std::span<void* const> state;
+    void* workspace = nullptr;
+
+    template <class T>
+    const T* input(std::size_t i) const {
+        return static_cast<const T*>(in[i]);
+    }
+    template <class T>
+    T* output(std::size_t i) const {
+        return static_cast<T*>(out[i]);
+    }
+    template <class T>
+    T* updated(std::size_t i) const {
+        return static_cast<T*>(state[i]);
+    }
+};
+
+/// Runs one node on given addresses. On a stream device it enqueues; the device decides where.
+using Kernel = std::function<void(const Operands&)>;
+
+struct Implementation {
+    std::string_view name;                      // "onednn", "reference", "handwritten", "cudnn"
+    Refusal (*refuses)(const OpDesc&);          // null: accepts everything
+    std::int64_t (*workspace)(const OpDesc&);   // bytes of scratch; null: none
+    Kernel (*make)(const OpDesc&);
+};
+
+/// What a plan needs to know of a device.
+class Device {
+public:
+    virtual ~Device() = default;
+    virtual std::string_view name() const = 0;
+    /// In order of preference; the last accepts everything. Empty: the op does not exist on this device.
+    virtual std::span<const Implementation> implementations(OpKind kind) const = 0;
+};
+
+}  // namespace fer

@@ -1,0 +1,68 @@
+// A plan: what runs, in which order, by which implementation, at which addresses. Pure data, made without hardware.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/graph/graph.hpp"
+#include "engine/plan/arena.hpp"
+#include "engine/plan/implementation.hpp"
+
+namespace fer {
+
+enum class Place : std::uint8_t {
+    kNowhere,     // not in the plan
+    kInput,       // bound by the caller
+    kPersistent,  // parameters, gradients, state: outlive the step, shared by plans of one model
+    kArena,       // one step
+};
+
+struct Placement {
+    Place place = Place::kNowhere;
+    std::int64_t offset = 0;  // in the arena
+    int first = -1, last = -1;
+    ValueId shares = kNoValue;  // the value whose memory this one is (views, in-place results)
+};
+
+struct Declined {
+    std::string_view implementation;
+    std::string reason;
+};
+
+struct PlanStep {
+    int node = 0;
+    OpDesc op;
+    const Implementation* implementation = nullptr;  // null for views: nothing to run
+    std::vector<Declined> declined;
+    std::int64_t workspace_offset = 0, workspace_bytes = 0;
+};
+
+struct Plan {
+    Graph graph;
+    std::string device;
+    std::vector<PlanStep> steps;
+    std::vector<Placement> placements;  // per value
+    std::int64_t arena_bytes = 0;
+    std::int64_t busiest_bytes = 0;
+    std::int64_t persistent_bytes = 0;
+
+    std::int64_t flops() const;
+};
+
+struct PlanOptions {
+    std::map<std::string, std::string> force;  // op name -> implementation name
+    bool in_place = true;
+    bool share = true;         // false: every value gets bytes of its own
+    std::int64_t gap = 0;      // canary bytes behind every arena buffer
+};
+
+/// Drops what nobody needs, picks the first implementation that accepts each node and lays out the arena.
+/// UsageError: an unknown op or implementation in `force`, a forced implementation that refuses (with its reason),
+/// or an op the device does not have.
+Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& options = {});
+
+/// The plan as text: one line a step, then totals. `explain`: only the nodes of that name, with every refusal.
+std::string describe(const Plan& plan, const std::string& explain = "");
+
+}  // namespace fer

@@ -1,0 +1,175 @@
+// What the oneDNN implementations share: plain NHWC/HWIO tensors outside, whatever the primitive prefers inside.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "engine/plan/implementation.hpp"
+
+namespace fer::cpu::onednn {
+
+inline const dnnl::engine& engine() {
+    static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+    return cpu;
+}
+inline dnnl::stream& stream() {
+    static dnnl::stream s(engine());
+    return s;
+}
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+using Dims = dnnl::memory::dims;
+
+inline Desc f32(const Dims& dims, Tag tag) { return {dims, dnnl::memory::data_type::f32, tag}; }
+inline Desc nhwc(const Shape& s) { return f32({s[0], s[3], s[1], s[2]}, Tag::nhwc); }
+/// (n, c) for vectors, (n, c, h, w) for images.
+inline Desc activations(const Shape& s) { return s.rank() == 4 ? nhwc(s) : f32({s[0], s[1]}, Tag::nc); }
+inline Desc vector(std::int64_t n) { return f32({n}, Tag::x); }
+
+/// Scratch memory of one node, handed out piece by piece in the same order when it is sized and when it is used.
+class Scratch {
+public:
+    explicit Scratch(void* base) : base_(static_cast<char*>(base)) {}
+    void* take(std::size_t bytes) {
+        void* here = base_ + used_;
+        used_ += (bytes + 63) / 64 * 64;
+        return here;
+    }
+    std::int64_t used() const { return static_cast<std::int64_t>(used_); }
+
+private:
+    char* base_;
+    std::size_t used_ = 0;
+};
+
+/// A primitive with its arguments: each is a tensor in the caller's layout and, if the primitive wants another, a
+/// reorder through scratch memory before or after.
+class Call {
+public:
+    enum class Flow { kIn, kOut };
+
+    template <class Primitive, class PrimitiveDesc>
+    static std::shared_ptr<Call> make(const PrimitiveDesc& desc) {
+        auto call = std::make_shared<Call>();
+        call->primitive_ = Primitive(desc);
+        call->scratchpad_ = dnnl::memory(desc.scratchpad_desc(), engine(), nullptr);
+        return call;
+    }
+
+    /// Binds `argument`: `plain` is the layout outside, `inner` the layout of the primitive.
+    void bind(int argument, const Desc& plain, const Desc& inner, Flow flow) {
+        Slot slot{argument, flow, dnnl::memory(plain, engine(), nullptr), {}, {}};
+        if (plain != inner) {
+            slot.inner = dnnl::memory(inner, engine(), nullptr);
+            slot.reorder = flow == Flow::kIn ? dnnl::reorder(slot.outer, slot.inner) : dnnl::reorder(slot.inner, slot.outer);
+        }
+        slots_.push_back(std::move(slot));
+    }
+
+    /// addresses: one per bind(), in that order.
+    void run(const std::vector<void*>& addresses, void* workspace) {
+        Scratch scratch(workspace);
+        std::unordered_map<int, dnnl::memory> arguments;
+        for (std::size_t i = 0; i < slots_.size(); ++i) {
+            Slot& slot = slots_[i];
+            slot.outer.set_data_handle(addresses[i]);
+            if (slot.inner) {
+                slot.inner.set_data_handle(scratch.take(slot.inner.get_desc().get_size()));
+                if (slot.flow == Flow::kIn) {
+                    slot.reorder.execute(stream(), slot.outer, slot.inner);
+                }
+            }
+            arguments.emplace(slot.argument, slot.inner ? slot.inner : slot.outer);
+        }
+        scratchpad_.set_data_handle(scratch.take(scratchpad_.get_desc().get_size()));
+        arguments.emplace(DNNL_ARG_SCRATCHPAD, scratchpad_);
+        primitive_.execute(stream(), arguments);
+        for (Slot& slot : slots_) {
+            if (slot.inner && slot.flow == Flow::kOut) {
+                slot.reorder.execute(stream(), slot.inner, slot.outer);
+            }
+        }
+        stream().wait();
+    }
+
+    std::int64_t scratch_bytes() const {
+        Scratch scratch(nullptr);
+        for (const Slot& slot : slots_) {
+            if (slot.inner) {
+                scratch.take(slot.inner.get_desc().get_size());
+            }
+        }
+        scratch.take(scratchpad_.get_desc().get_size());
+        return scratch.used();
+    }
+
+private:
+    struct Slot {
+        int argument;
+        Flow flow;
+        dnnl::memory outer, inner;
+        dnnl::reorder reorder;
+    };
+
+    dnnl::primitive primitive_;
+    dnnl::memory scratchpad_;
+    std::vector<Slot> slots_;
+};
+
+/// Scratch memory is the planner's: no allocation while the step runs.
+inline dnnl::primitive_attr planned_scratch() {
+    dnnl::primitive_attr attr;
+    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    return attr;
+}
+
+inline void append_activation(dnnl::primitive_attr& attr, Activation activation) {
+    if (activation != Activation::kNone) {
+        dnnl::post_ops ops;
+        const bool relu = activation == Activation::kRelu;
+        ops.append_eltwise(1.0f, relu ? dnnl::algorithm::eltwise_relu : dnnl::algorithm::eltwise_clip, 0.0f,
+                           relu ? 0.0f : 6.0f);
+        attr.set_post_ops(ops);
+    }
+}
+
+/// Only float32, no empty tensors, and the library must have a primitive: `build` tries to make its description.
+template <class Build>
+Refusal refuse_unless_built(const OpDesc& op, Build build) {
+    for (const auto* list : {&op.in, &op.out}) {
+        for (const TensorInfo& info : *list) {
+            if (info.dtype == DType::kF64) {
+                return "oneDNN computes in float32";
+            }
+            if (info.shape.count() == 0) {
+                return "empty tensor";
+            }
+        }
+    }
+    try {
+        build(op);
+        return std::nullopt;
+    } catch (const dnnl::error& error) {
+        return fmt::format("oneDNN has no primitive for this shape ({})", error.message);
+    }
+}
+
+/// An implementation whose call binds the node's inputs in order, then its outputs in order.
+template <std::shared_ptr<Call> (*kBuild)(const OpDesc&)>
+constexpr Implementation in_order() {
+    return {"onednn", [](const OpDesc& op) { return refuse_unless_built(op, kBuild); },
+            [](const OpDesc& op) { return kBuild(op)->scratch_bytes(); },
+            [](const OpDesc& op) -> Kernel {
+                return [call = kBuild(op)](const Operands& t) {
+                    std::vector<void*> addresses(t.in.begin(), t.in.end());
+                    addresses.insert(addresses.end(), t.out.begin(), t.out.end());
+                    call->run(addresses, t.workspace);
+                };
+            }};
+}
+
+}  // namespace fer::cpu::onednn

@@ -1,0 +1,175 @@
+// Element by element: activations, dropout, L2, casts.
+#include <vector>
+
+#include "engine/core/random.hpp"
+#include "engine/run/cpu/reference/kernels.hpp"
+#include "engine/run/cpu/reference/typed.hpp"
+
+namespace fer::cpu::reference {
+
+Kernel relu(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const T* x = t.input<T>(0);
+        T* y = t.output<T>(0);
+        parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i) {
+                y[i] = x[i] < T{0} ? T{0} : x[i];  // NaN stays NaN
+            }
+        });
+    });
+}
+
+Kernel relu6(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const T* x = t.input<T>(0);
+        T* y = t.output<T>(0);
+        parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i) {
+                y[i] = x[i] < T{0} ? T{0} : (x[i] > T{6} ? T{6} : x[i]);
+            }
+        });
+    });
+}
+
+// dx = dy where y > 0
+Kernel relu_grad(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const T* dy = t.input<T>(0);
+        const T* y = t.input<T>(1);
+        T* dx = t.output<T>(0);
+        parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i) {
+                dx[i] = y[i] > T{0} ? dy[i] : T{0};
+            }
+        });
+    });
+}
+
+// dx = dy where 0 < y < 6
+Kernel relu6_grad(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const T* dy = t.input<T>(0);
+        const T* y = t.input<T>(1);
+        T* dx = t.output<T>(0);
+        parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i) {
+                dx[i] = y[i] > T{0} && y[i] < T{6} ? dy[i] : T{0};
+            }
+        });
+    });
+}
+
+// y = x / (1 - rate) where uniform(seed, step, stream, element) >= rate, else 0
+Kernel dropout(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const auto& attrs = op.as<DropoutAttrs>();
+        const auto* clock = t.input<std::int64_t>(1);
+        const RandomStream random(static_cast<std::uint64_t>(clock[kClockSeed]),
+                                  static_cast<std::uint64_t>(clock[kClockStep]), attrs.stream);
+        const T scale = T{1} / (T{1} - static_cast<T>(attrs.rate));
+        const T* x = t.input<T>(0);
+        T* y = t.output<T>(0);
+        parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+            std::uint32_t words[4096];
+            const auto blocks = static_cast<std::uint32_t>((end - begin + 3) / 4);
+            const auto first = static_cast<std::uint32_t>(begin / 4);
+            for (std::uint32_t b = 0; b < blocks; ++b) {
+                const Philox4 four = random.words(first + b);
+                for (std::uint32_t k = 0; k < 4; ++k) {
+                    words[4 * b + k] = four.v[k];
+                }
+            }
+            for (std::int64_t i = begin; i < end; ++i) {
+                y[i] = uniform01(words[i - begin]) >= attrs.rate ? x[i] * scale : T{0};
+            }
+        });
+    });
+}
+
+namespace {
+
+/// Sum of squares in an order that does not depend on the number of threads.
+template <class T>
+double sum_of_squares(const T* x, std::int64_t count) {
+    constexpr std::int64_t kPart = 1 << 16;
+    std::vector<double> parts(static_cast<std::size_t>((count + kPart - 1) / kPart), 0.0);
+    parallel(static_cast<std::int64_t>(parts.size()), [&](std::int64_t p) {
+        double sum = 0;
+        for (std::int64_t i = p * kPart; i < std::min(count, (p + 1) * kPart); ++i) {
+            sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+        }
+        parts[static_cast<std::size_t>(p)] = sum;
+    });
+    double sum = 0;
+    for (const double part : parts) {
+        sum += part;
+    }
+    return sum;
+}
+
+}  // namespace
+
+Kernel l2_penalty(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        double sum = 0;
+        for (std::size_t i = 0; i < op.in.size(); ++i) {
+            sum += sum_of_squares(t.input<T>(i), op.in[i].shape.count());
+        }
+        *t.output<T>(0) = static_cast<T>(sum * static_cast<double>(op.as<ScalarAttrs>().value));
+    });
+}
+
+Kernel l2_grad(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const T factor = T{2} * static_cast<T>(op.as<ScalarAttrs>().value) * *t.input<T>(1);
+        const T* w = t.input<T>(0);
+        T* dw = t.output<T>(0);
+        parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i) {
+                dw[i] = factor * w[i];
+            }
+        });
+    });
+}
+
+namespace {
+
+template <class From, class To>
+void convert(const OpDesc& op, const Operands& t) {
+    const From* x = t.input<From>(0);
+    To* y = t.output<To>(0);
+    parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+            y[i] = static_cast<To>(x[i]);
+        }
+    });
+}
+
+template <class From>
+Kernel convert_from(const OpDesc& op) {
+    switch (op.as<CastAttrs>().to) {
+        case DType::kF32: return [op](const Operands& t) { convert<From, float>(op, t); };
+        case DType::kF64: return [op](const Operands& t) { convert<From, double>(op, t); };
+        default: throw UsageError(fmt::format("the CPU casts to f32 and f64, not {}", name_of(op.as<CastAttrs>().to)));
+    }
+}
+
+}  // namespace
+
+Kernel cast(const OpDesc& op) {
+    switch (op.in[0].dtype) {
+        case DType::kU8: return convert_from<std::uint8_t>(op);
+        case DType::kI32: return convert_from<std::int32_t>(op);
+        case DType::kF32: return convert_from<float>(op);
+        case DType::kF64: return convert_from<double>(op);
+        default: throw UsageError(fmt::format("the CPU does not cast from {}", name_of(op.in[0].dtype)));
+    }
+}
+
+Kernel constant(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        *t.output<T>(0) = static_cast<T>(op.as<ScalarAttrs>().value);
+    });
+}
+
+}  // namespace fer::cpu::reference

@@ -1,0 +1,124 @@
+#include "engine/run/variables.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/random.hpp"
+#include "engine/core/text.hpp"
+
+namespace fer {
+namespace {
+
+constexpr std::int64_t kAlign = 64;
+
+std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+double initial(const Variable& variable, const RandomStream& random, std::uint64_t element) {
+    switch (variable.init) {
+        case Init::kZeros: return 0;
+        case Init::kOnes: return 1;
+        case Init::kGlorotUniform: {
+            const double limit = std::sqrt(6.0 / static_cast<double>(variable.fan_in + variable.fan_out));
+            return (2.0 * random.uniform(element) - 1.0) * limit;
+        }
+        case Init::kHeNormal: {  // truncated at two sigma, sigma corrected for the cut
+            const double sigma = std::sqrt(2.0 / static_cast<double>(variable.fan_in)) / 0.87962566103423978;
+            for (std::uint64_t attempt = 0;; ++attempt) {
+                const double z = normal(random, element * 16 + attempt % 16);
+                if (std::abs(z) <= 2 || attempt == 15) {
+                    return std::clamp(z, -2.0, 2.0) * sigma;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+template <class T>
+void fill(const Variables& variables, const std::string& name, const Variable& variable, std::uint64_t seed) {
+    const RandomStream random(seed, 0, stream_of(name));
+    const std::span<T> values = variables.get<T>(name);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<T>(initial(variable, random, i));
+    }
+}
+
+}  // namespace
+
+Variables::Variables(std::span<const Graph* const> graphs) {
+    std::map<std::string, std::int64_t> offsets;
+    std::map<std::string, std::string> parameter_of;  // gradient -> parameter
+    std::int64_t parameter_bytes = 0;
+    std::int64_t state_bytes = 0;
+    for (const Graph* graph : graphs) {
+        for (const Value& value : graph->values()) {
+            if (value.role == Role::kInput || value.role == Role::kTemporary) {
+                continue;
+            }
+            const auto [at, added] = entries_.try_emplace(value.name, Entry{value.info, value.role, nullptr});
+            FER_CHECK(at->second.info == value.info, "'{}' is {} in one graph and {} in another", value.name,
+                      at->second.info.shape.str(), value.info.shape.str());
+            if (!added) {
+                continue;
+            }
+            if (value.role == Role::kGradient) {
+                parameter_of[value.name] = graph->value(value.of).name;
+                continue;
+            }
+            std::int64_t& end = value.role == Role::kParameter ? parameter_bytes : state_bytes;
+            offsets[value.name] = end;
+            end += aligned(value.info.bytes());
+        }
+    }
+    parameters_ = Buffer(parameter_bytes);
+    gradients_ = Buffer(parameter_of.empty() ? 0 : parameter_bytes);
+    state_ = Buffer(state_bytes);
+    for (auto& [name, entry] : entries_) {
+        switch (entry.role) {
+            case Role::kParameter: entry.address = parameters_.data() + offsets[name]; break;
+            case Role::kGradient: entry.address = gradients_.data() + offsets[parameter_of[name]]; break;
+            default: entry.address = state_.data() + offsets[name];
+        }
+    }
+}
+
+const Variables::Entry& Variables::at(std::string_view name) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) {
+        std::vector<std::string> names;
+        for (const auto& [known, entry] : entries_) {
+            names.push_back(known);
+        }
+        const std::string near = nearest(name, names);
+        throw UsageError(fmt::format("no variable '{}'", name))
+            .try_this(near.empty() ? "fer summary MODEL lists them" : fmt::format("did you mean '{}'?", near));
+    }
+    return found->second;
+}
+
+void initialize(const Variables& variables, const Step& step, std::uint64_t seed) {
+    for (const Variable& variable : step.variables) {
+        const std::string& name = step.graph.value(variable.id).name;
+        if (variables.at(name).info.dtype == DType::kF64) {
+            fill<double>(variables, name, variable, seed);
+        } else {
+            fill<float>(variables, name, variable, seed);
+        }
+    }
+    for (const char* name : {kClassWeights, "unweighted"}) {
+        if (variables.has(name)) {
+            if (variables.at(name).info.dtype == DType::kF64) {
+                std::ranges::fill(variables.get<double>(name), 1.0);
+            } else {
+                std::ranges::fill(variables.get<float>(name), 1.0f);
+            }
+        }
+    }
+    for (const char* name : {kClock, kEvaluationClock}) {
+        if (variables.has(name)) {
+            variables.get<std::int64_t>(name)[kClockSeed] = static_cast<std::int64_t>(seed);
+        }
+    }
+}
+
+}  // namespace fer

@@ -1,0 +1,51 @@
+// What outlives a step: parameters, gradients and state, shared by all plans of one model.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/graph/step.hpp"
+#include "engine/run/buffer.hpp"
+
+namespace fer {
+
+/// Named tensors. All parameters lie in one contiguous block in graph order, their gradients in a second block at the
+/// same offsets, and everything else in a third: an optimizer may treat a block as one long vector.
+class Variables {
+public:
+    struct Entry {
+        TensorInfo info;
+        Role role = Role::kState;
+        char* address = nullptr;
+    };
+
+    /// Lays out the persistent values of all graphs; values of one name are one tensor. Zeroed.
+    /// UsageError if two graphs disagree about a shape or type.
+    explicit Variables(std::span<const Graph* const> graphs);
+
+    bool has(std::string_view name) const { return entries_.find(name) != entries_.end(); }
+    /// UsageError names the nearest when there is none of that name.
+    const Entry& at(std::string_view name) const;
+    const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
+    std::int64_t bytes() const { return parameters_.bytes() + gradients_.bytes() + state_.bytes(); }
+
+    template <class T>
+    std::span<T> get(std::string_view name) const {
+        const Entry& entry = at(name);
+        FER_CHECK(entry.info.dtype == DTypeOf<T>::value, "'{}' is {}, not {}", name, name_of(entry.info.dtype),
+                  name_of(DTypeOf<T>::value));
+        return {reinterpret_cast<T*>(entry.address), static_cast<std::size_t>(entry.info.shape.count())};
+    }
+
+private:
+    std::map<std::string, Entry, std::less<>> entries_;
+    Buffer parameters_, gradients_, state_;
+};
+
+/// Starting values: kernels by their initializer from (seed, name), moving variances and weights one, all else zero.
+void initialize(const Variables& variables, const Step& step, std::uint64_t seed);
+
+}  // namespace fer
