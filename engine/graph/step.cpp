@@ -31,7 +31,7 @@ ValueId gather_input(Step& step, const StepOptions& options, Mode mode) {
                                    {step.images, step.labels, step.order, step.clock});
     step.labels = batch[1];
     ValueId x = batch[0];
-    if (mode == Mode::kTrain && in.augment.any()) {
+    if (in.augment.any() && (mode == Mode::kTrain || in.augment_evaluation)) {
         x = graph.apply1(OpKind::kAugment, "augment", in.augment, {x, step.clock});
     }
     if (in.height != in.stored_height || in.width != in.stored_width) {
@@ -149,18 +149,6 @@ Step evaluation_step(ModelBuilder model, const StepOptions& options) {
     build_loss(step, plain, built, ones);
     step.fusions = fuse(step.graph, options.fuse);
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
-    return step;
-}
-
-Step inference_step(ModelBuilder model, const StepOptions& options) {
-    Step step = begin(options, Mode::kInfer);
-    const InputOptions& in = options.input;
-    const ValueId x =
-        step.graph.add("input", Role::kInput, {{options.batch, in.height, in.width, in.channels}, options.real});
-    const Built built = build_model(step, model, options, x, Mode::kInfer);
-    step.probabilities = step.graph.apply1(OpKind::kSoftmax, "softmax", NoAttrs{}, {built.logits});
-    step.graph.keep(step.probabilities);
-    step.fusions = fuse(step.graph, options.fuse);
     return step;
 }
 

@@ -20,7 +20,8 @@ struct InputOptions {
     int height = 48, width = 48, channels = 1;  // of the model
     bool bilinear = true;                // how to resize when the two differ
     RescaleAttrs rescale;                // y = x * scale + offset
-    AugmentAttrs augment;                // training only
+    AugmentAttrs augment;
+    bool augment_evaluation = false;     // off: only training images are augmented
 };
 
 struct StepOptions {
@@ -63,8 +64,5 @@ Step training_step(ModelBuilder model, const StepOptions& options);
 
 /// Inference, loss (regularizers included, classes unweighted) and metrics on `batch` images.
 Step evaluation_step(ModelBuilder model, const StepOptions& options);
-
-/// Probabilities of an input batch given as a value named "input"; nothing else.
-Step inference_step(ModelBuilder model, const StepOptions& options);
 
 }  // namespace fer

@@ -50,7 +50,7 @@ struct Geometry {
 double activate(double v, Activation activation) {
     switch (activation) {
         case Activation::kNone: return v;
-        case Activation::kRelu: return v > 0 ? v : 0;
+        case Activation::kRelu: return v < 0 ? 0 : v;  // NaN stays NaN
         case Activation::kRelu6: return std::clamp(v, 0.0, 6.0);
     }
     return v;

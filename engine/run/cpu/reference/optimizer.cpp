@@ -11,6 +11,15 @@ namespace fer::cpu::reference {
 namespace {
 
 double learning_rate(const Operands& t) { return static_cast<double>(*t.input<float>(0)); }
+/// typed() by the gradients: the learning rate, the first input, is float32 whatever the step computes in.
+template <class Body>
+Kernel typed_by_gradients(const OpDesc& op, Body body) {
+    if (op.in[2].dtype == DType::kF64) {
+        return [op, body](const Operands& t) { body(double{}, op, t); };
+    }
+    return [op, body](const Operands& t) { body(float{}, op, t); };
+}
+
 double next_step(const Operands& t) { return static_cast<double>(t.input<std::int64_t>(1)[kClockStep] + 1); }
 
 /// body(tensor, begin, end) over all gradients, which are inputs 2, 3, ...; state holds parameters, then moments.
@@ -25,7 +34,7 @@ void for_gradients(const OpDesc& op, Body body) {
 }  // namespace
 
 Kernel adam(const OpDesc& desc) {
-    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+    return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<AdamAttrs>();
         const double step = next_step(t);
         const T alpha = static_cast<T>(learning_rate(t) * std::sqrt(1.0 - std::pow(attrs.beta2, step)) /
@@ -49,7 +58,7 @@ Kernel adam(const OpDesc& desc) {
 }
 
 Kernel sgd(const OpDesc& desc) {
-    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+    return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<SgdAttrs>();
         const T lr = static_cast<T>(learning_rate(t));
         const T mu = static_cast<T>(attrs.momentum);
@@ -71,7 +80,7 @@ Kernel sgd(const OpDesc& desc) {
 }
 
 Kernel rmsprop(const OpDesc& desc) {
-    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+    return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<RmsPropAttrs>();
         const T lr = static_cast<T>(learning_rate(t));
         const T rho = static_cast<T>(attrs.rho);

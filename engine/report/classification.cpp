@@ -1,0 +1,172 @@
+#include "engine/report/classification.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/error.hpp"
+
+namespace fer {
+namespace {
+
+double ratio(double a, double b) { return b == 0 ? 0 : a / b; }
+
+}  // namespace
+
+std::int64_t ConfusionMatrix::total() const {
+    std::int64_t sum = 0;
+    for (const std::int64_t c : counts) {
+        sum += c;
+    }
+    return sum;
+}
+
+std::int64_t ConfusionMatrix::hits() const {
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+        sum += at(i, i);
+    }
+    return sum;
+}
+
+int argmax(std::span<const float> probabilities) {
+    return static_cast<int>(std::ranges::max_element(probabilities) - probabilities.begin());
+}
+
+ConfusionMatrix confusion_of(std::span<const float> probabilities, std::span<const std::int32_t> labels,
+                             std::vector<std::string> classes) {
+    ConfusionMatrix matrix(std::move(classes));
+    const std::size_t width = matrix.classes.size();
+    FER_CHECK(probabilities.size() == labels.size() * width, "{} probabilities for {} images", probabilities.size(),
+              labels.size());
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        const auto predicted = static_cast<std::size_t>(argmax(probabilities.subspan(i * width, width)));
+        ++matrix.at(static_cast<std::size_t>(labels[i]), predicted);
+    }
+    return matrix;
+}
+
+Scores scores_of(const ConfusionMatrix& matrix) {
+    Scores scores;
+    const std::size_t n = matrix.classes.size();
+    std::int64_t present = 0;
+    for (std::size_t c = 0; c < n; ++c) {
+        std::int64_t support = 0;
+        std::int64_t predicted = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            support += matrix.at(c, k);
+            predicted += matrix.at(k, c);
+        }
+        const auto hits = static_cast<double>(matrix.at(c, c));
+        ClassScore s{ratio(hits, static_cast<double>(predicted)), ratio(hits, static_cast<double>(support)), 0, support};
+        s.f1 = ratio(2 * s.precision * s.recall, s.precision + s.recall);
+        scores.per_class.push_back(s);
+        scores.balanced_accuracy += s.recall;
+        present += support > 0 ? 1 : 0;
+    }
+    const auto total = static_cast<double>(matrix.total());
+    for (const ClassScore& s : scores.per_class) {
+        const double equal = 1.0 / static_cast<double>(n);
+        const double share = ratio(static_cast<double>(s.support), total);
+        scores.macro.precision += s.precision * equal;
+        scores.macro.recall += s.recall * equal;
+        scores.macro.f1 += s.f1 * equal;
+        scores.weighted.precision += s.precision * share;
+        scores.weighted.recall += s.recall * share;
+        scores.weighted.f1 += s.f1 * share;
+    }
+    scores.macro.support = scores.weighted.support = matrix.total();
+    scores.accuracy = ratio(static_cast<double>(matrix.hits()), total);
+    scores.balanced_accuracy = ratio(scores.balanced_accuracy, static_cast<double>(present));
+    return scores;
+}
+
+std::string classification_report(const ConfusionMatrix& matrix) {
+    const Scores scores = scores_of(matrix);
+    std::size_t width = std::string_view("weighted avg").size();
+    for (const std::string& name : matrix.classes) {
+        width = std::max(width, name.size());
+    }
+    std::string text = fmt::format("{:>{}}  {:>9} {:>9} {:>9} {:>9}\n\n", "", width, "precision", "recall", "f1-score", "support");
+    const auto row = [&](const std::string& name, const ClassScore& s) {
+        text += fmt::format("{:>{}}  {:>9.2f} {:>9.2f} {:>9.2f} {:>9}\n", name, width, s.precision, s.recall, s.f1, s.support);
+    };
+    for (std::size_t c = 0; c < matrix.classes.size(); ++c) {
+        row(matrix.classes[c], scores.per_class[c]);
+    }
+    text += fmt::format("\n{:>{}}  {:>9} {:>9} {:>9.2f} {:>9}\n", "accuracy", width, "", "", scores.accuracy, matrix.total());
+    row("macro avg", scores.macro);
+    row("weighted avg", scores.weighted);
+    return text;
+}
+
+std::string confusion_table(const ConfusionMatrix& matrix) {
+    std::size_t width = 6;
+    for (const std::string& name : matrix.classes) {
+        width = std::max(width, name.size());
+    }
+    std::string text = fmt::format("{:>{}} ", "true\\predicted", std::max<std::size_t>(width, 14));
+    for (const std::string& name : matrix.classes) {
+        text += fmt::format(" {:>{}}", name, width);
+    }
+    text += "\n";
+    for (std::size_t t = 0; t < matrix.classes.size(); ++t) {
+        text += fmt::format("{:>{}} ", matrix.classes[t], std::max<std::size_t>(width, 14));
+        for (std::size_t p = 0; p < matrix.classes.size(); ++p) {
+            text += fmt::format(" {:>{}}", matrix.at(t, p), width);
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+std::string confusion_csv(const ConfusionMatrix& matrix) {
+    std::string text = fmt::format("true,{}\n", fmt::join(matrix.classes, ","));
+    for (std::size_t t = 0; t < matrix.classes.size(); ++t) {
+        text += matrix.classes[t];
+        for (std::size_t p = 0; p < matrix.classes.size(); ++p) {
+            text += fmt::format(",{}", matrix.at(t, p));
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+Interval wilson(std::int64_t hits, std::int64_t total) {
+    if (total == 0) {
+        return {};
+    }
+    constexpr double kZ = 1.959963984540054;  // 97.5 % quantile of the normal distribution
+    const auto n = static_cast<double>(total);
+    const double p = static_cast<double>(hits) / n;
+    const double scale = 1.0 / (1.0 + kZ * kZ / n);
+    const double centre = (p + kZ * kZ / (2 * n)) * scale;
+    const double half = kZ * std::sqrt(p * (1 - p) / n + kZ * kZ / (4 * n * n)) * scale;
+    return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
+}
+
+std::string most_confused(const ConfusionMatrix& matrix, int count) {
+    struct Mistake {
+        std::int64_t times;
+        std::size_t truth, predicted;
+    };
+    std::vector<Mistake> mistakes;
+    for (std::size_t t = 0; t < matrix.classes.size(); ++t) {
+        for (std::size_t p = 0; p < matrix.classes.size(); ++p) {
+            if (t != p && matrix.at(t, p) > 0) {
+                mistakes.push_back({matrix.at(t, p), t, p});
+            }
+        }
+    }
+    std::ranges::stable_sort(mistakes, std::ranges::greater{}, &Mistake::times);
+    mistakes.resize(std::min(mistakes.size(), static_cast<std::size_t>(count)));
+    std::vector<std::string> texts;
+    for (const Mistake& m : mistakes) {
+        texts.push_back(fmt::format("{}->{} {}", matrix.classes[m.truth], matrix.classes[m.predicted], m.times));
+    }
+    return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+}  // namespace fer

@@ -1,0 +1,197 @@
+#include "engine/train/checkpoint.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/core/text.hpp"
+
+namespace fer {
+namespace {
+
+using Json = nlohmann::json;
+constexpr const char* kBestPrefix = "best/";
+
+Json to_json(const ModelCard& card) {
+    return {{"format", 1},
+            {"model", card.model},
+            {"classes", card.classes},
+            {"input", {card.height, card.width, card.channels}},
+            {"rescale", card.rescale},
+            {"width", card.width_factor},
+            {"recipe", card.recipe},
+            {"data", card.data},
+            {"fingerprint", card.fingerprint}};
+}
+
+std::vector<std::string> weight_names(const Step& step) {
+    std::vector<std::string> names;
+    for (const Variable& variable : step.variables) {
+        names.push_back(step.graph.value(variable.id).name);
+    }
+    return names;
+}
+
+/// JSON has no NaN: "none yet" is null.
+Json number(double value) { return std::isnan(value) ? Json() : Json(value); }
+double number(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
+
+Json to_json(const Progress& p) {
+    Json history = Json::array();
+    for (const EpochRow& r : p.history) {
+        history.push_back({r.epoch, r.seconds, number(r.loss), number(r.accuracy), number(r.val_loss),
+                           number(r.val_accuracy), r.learning_rate, r.images_per_s});
+    }
+    return {{"epoch", p.epoch},
+            {"images", p.images},
+            {"seconds", p.seconds},
+            {"finished", p.finished},
+            {"early_stopping",
+             {p.early_stopping.wait, number(p.early_stopping.best), p.early_stopping.best_epoch,
+              p.early_stopping.has_weights}},
+            {"reduce_lr", {p.reduce_lr.wait, p.reduce_lr.cooldown, number(p.reduce_lr.best)}},
+            {"best", {number(p.best.best), p.best.best_epoch}},
+            {"history", history}};
+}
+
+Progress to_progress(const Json& j) {
+    Progress p;
+    p.epoch = j.at("epoch");
+    p.images = j.at("images");
+    p.seconds = j.at("seconds");
+    p.finished = j.at("finished");
+    const Json& stop = j.at("early_stopping");
+    p.early_stopping = {stop.at(0), number(stop.at(1)), stop.at(2), stop.at(3)};
+    const Json& reduce = j.at("reduce_lr");
+    p.reduce_lr = {reduce.at(0), reduce.at(1), number(reduce.at(2))};
+    p.best = {number(j.at("best").at(0)), j.at("best").at(1)};
+    for (const Json& r : j.at("history")) {
+        p.history.push_back({r.at(0), r.at(1), number(r.at(2)), number(r.at(3)), number(r.at(4)), number(r.at(5)),
+                             r.at(6), r.at(7)});
+    }
+    return p;
+}
+
+}  // namespace
+
+double EpochRow::monitored(const std::string& name) const {
+    if (name == "loss") {
+        return loss;
+    }
+    if (name == "accuracy") {
+        return accuracy;
+    }
+    return name == "val_loss" ? val_loss : val_accuracy;
+}
+
+void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step, const ModelCard& card) {
+    std::vector<TensorView> tensors;
+    for (const std::string& name : weight_names(step)) {
+        const Variables::Entry& entry = variables.at(name);
+        tensors.push_back({name, entry.info.dtype, entry.info.shape, entry.address});
+    }
+    write_safetensors(path, tensors, {{"fer.model", to_json(card).dump()}});
+}
+
+ModelCard read_card(const SafetensorsFile& file, const std::string& path) {
+    const auto found = file.metadata().find("fer.model");
+    if (found == file.metadata().end()) {
+        throw DataError(fmt::format("{} does not say which model it belongs to", path))
+            .because("it is a safetensors file, but not one written by fer train");
+    }
+    try {
+        const Json j = Json::parse(found->second);
+        return {.model = j.at("model"),
+                .classes = j.at("classes"),
+                .height = j.at("input").at(0),
+                .width = j.at("input").at(1),
+                .channels = j.at("input").at(2),
+                .rescale = j.at("rescale"),
+                .width_factor = j.at("width"),
+                .recipe = j.at("recipe"),
+                .data = j.at("data"),
+                .fingerprint = j.at("fingerprint")};
+    } catch (const nlohmann::json::exception& error) {
+        throw DataError(fmt::format("the description in {} cannot be read", path)).because(error.what());
+    }
+}
+
+void load_weights(const SafetensorsFile& file, const std::string& path, const Variables& variables, const Step& step) {
+    const std::vector<std::string> names = weight_names(step);
+    const std::set<std::string> wanted(names.begin(), names.end());
+    for (const std::string& name : names) {
+        const auto* entry = file.find(name);
+        const TensorInfo& info = variables.at(name).info;
+        if (entry == nullptr || entry->shape != info.shape || entry->dtype != info.dtype) {
+            throw DataError(fmt::format("{} does not fit this model", path))
+                .because(entry == nullptr ? fmt::format("it has no tensor '{}'", name)
+                                          : fmt::format("'{}' is {} {} there, {} {} here", name, entry->shape.str(),
+                                                        name_of(entry->dtype), info.shape.str(), name_of(info.dtype)));
+        }
+    }
+    for (const auto& entry : file.entries()) {
+        if (!wanted.contains(entry.name)) {
+            throw DataError(fmt::format("{} does not fit this model", path))
+                .because(fmt::format("the model has no '{}'", entry.name));
+        }
+    }
+    for (const std::string& name : names) {
+        const auto* entry = file.find(name);
+        std::memcpy(variables.at(name).address, file.data(*entry), entry->end - entry->begin);
+    }
+}
+
+void write_state(const std::filesystem::path& path, const Variables& variables,
+                 const std::map<std::string, std::vector<char>>& best_weights, const Progress& progress,
+                 const ModelCard& card) {
+    std::vector<TensorView> tensors;
+    for (const auto& [name, entry] : variables.entries()) {
+        // The doubles of the metrics travel as they are: an interrupted epoch goes on summing.
+        if (entry.role != Role::kGradient) {
+            tensors.push_back({name, entry.info.dtype, entry.info.shape, entry.address});
+        }
+    }
+    for (const auto& [name, bytes] : best_weights) {
+        const TensorInfo& info = variables.at(name).info;
+        tensors.push_back({kBestPrefix + name, info.dtype, info.shape, bytes.data()});
+    }
+    write_safetensors(path, tensors,
+                      {{"fer.model", to_json(card).dump()}, {"fer.progress", to_json(progress).dump()}});
+}
+
+Progress read_state(const std::filesystem::path& path, const Variables& variables,
+                    std::map<std::string, std::vector<char>>& best_weights) {
+    const SafetensorsFile file(path);
+    const auto text = file.metadata().find("fer.progress");
+    if (text == file.metadata().end()) {
+        throw DataError(fmt::format("{} is not the state of a training run", path.string()));
+    }
+    for (const auto& [name, entry] : variables.entries()) {
+        const auto* stored = file.find(name);
+        if (entry.role != Role::kGradient &&
+            (stored == nullptr || stored->shape != entry.info.shape || stored->dtype != entry.info.dtype)) {
+            throw DataError(fmt::format("{} does not fit this run", path.string()))
+                .because(fmt::format("'{}' is {}", name, stored == nullptr ? "missing" : "of another shape or type"));
+        }
+    }
+    for (const auto& [name, entry] : variables.entries()) {
+        if (entry.role != Role::kGradient) {
+            const auto* stored = file.find(name);
+            std::memcpy(entry.address, file.data(*stored), stored->end - stored->begin);
+        }
+    }
+    for (const auto& entry : file.entries()) {
+        if (entry.name.starts_with(kBestPrefix)) {
+            best_weights[entry.name.substr(std::strlen(kBestPrefix))] =
+                std::vector<char>(file.data(entry), file.data(entry) + (entry.end - entry.begin));
+        }
+    }
+    try {
+        return to_progress(Json::parse(text->second));
+    } catch (const nlohmann::json::exception& error) {
+        throw DataError(fmt::format("the progress in {} cannot be read", path.string())).because(error.what());
+    }
+}
+
+}  // namespace fer

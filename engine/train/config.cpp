@@ -1,0 +1,261 @@
+#include "engine/train/config.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+
+#include "engine/core/random.hpp"
+#include "engine/core/text.hpp"
+
+namespace fer {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+// clang-format off
+#define FER_FIELD(path) [](Config& c) -> Field { return &c.path; }
+constexpr std::array kSettings{
+    Setting{"data.path",              "--data",       "folder, .zip, .csv or synthetic[:N]",                      FER_FIELD(data.path)},
+    Setting{"data.split",             "--split",      "folder: train/ and test/; official: by usage",             FER_FIELD(data.split), -kInf, kInf, "folder|official"},
+    Setting{"data.val_split",         "--val-split",  "fraction of each training class that validates; 0: test/", FER_FIELD(data.val_split), 0, 0.99},
+    Setting{"data.rescale",           "",             "factor on the bytes 0..255",                               FER_FIELD(data.rescale)},
+    Setting{"data.strict",            "--strict",     "stop at the first unreadable image",                       FER_FIELD(data.strict)},
+    Setting{"augment.rotation_range",     "", "degrees",                                                           FER_FIELD(augment.rotation_range), 0, 360},
+    Setting{"augment.width_shift_range",  "", "fraction of the width",                                             FER_FIELD(augment.width_shift_range), 0, 1},
+    Setting{"augment.height_shift_range", "", "fraction of the height",                                            FER_FIELD(augment.height_shift_range), 0, 1},
+    Setting{"augment.shear_range",        "", "degrees",                                                           FER_FIELD(augment.shear_range), 0, 90},
+    Setting{"augment.zoom_range",         "", "zoom in [1-z, 1+z]",                                                FER_FIELD(augment.zoom_range), 0, 0.99},
+    Setting{"augment.horizontal_flip",    "", "",                                                                  FER_FIELD(augment.horizontal_flip)},
+    Setting{"augment.vertical_flip",      "", "",                                                                  FER_FIELD(augment.vertical_flip)},
+    Setting{"augment.brightness_low",     "", "lowest brightness factor",                                          FER_FIELD(augment.brightness_low), 0, 10},
+    Setting{"augment.brightness_high",    "", "highest brightness factor",                                         FER_FIELD(augment.brightness_high), 0, 10},
+    Setting{"augment.fill_mode",          "", "what lies outside the image",                                       FER_FIELD(augment.fill_mode), -kInf, kInf, "nearest|constant|reflect"},
+    Setting{"augment.cval",               "", "value of fill_mode constant",                                       FER_FIELD(augment.cval), 0, 255},
+    Setting{"augment.affine_mode",        "", "keras: axes as Keras 2.15 has them; centred: as expected",          FER_FIELD(augment.affine_mode), -kInf, kInf, "keras|centred"},
+    Setting{"augment.keras_augment_validation", "", "augment validation images too, as the notebooks did",         FER_FIELD(augment.keras_augment_validation)},
+    Setting{"train.model",            "--model",      "network",                                                  FER_FIELD(train.model)},
+    Setting{"train.epochs",           "--epochs",     "passes over the training images",                          FER_FIELD(train.epochs), 1, 1e6},
+    Setting{"train.batch",            "--batch",      "images per step",                                          FER_FIELD(train.batch), 1, 65536},
+    Setting{"train.class_weight",     "--class-weight", "weigh classes by n / (7 n_c)",                           FER_FIELD(train.class_weight), -kInf, kInf, "none|balanced"},
+    Setting{"train.label_smoothing",  "",             "mass spread over all classes",                             FER_FIELD(train.label_smoothing), 0, 0.99},
+    Setting{"train.width",            "--width",      "factor on filters and hidden units",                       FER_FIELD(train.width), 1e-3, 16},
+    Setting{"train.seed",             "--seed",       "of weights, order, dropout and augmentation",              FER_FIELD(train.seed), 0, 9.2e18},
+    Setting{"train.fuse",             "--fuse",       "on, off, or rules separated by commas",                    FER_FIELD(train.fuse)},
+    Setting{"optimizer.name",         "--optimizer",  "",                                                         FER_FIELD(optimizer.name), -kInf, kInf, "adam|sgd|rmsprop"},
+    Setting{"optimizer.lr",           "--lr",         "learning rate",                                            FER_FIELD(optimizer.lr), 1e-12, 1e3},
+    Setting{"optimizer.beta_1",       "",             "Adam",                                                     FER_FIELD(optimizer.beta_1), 0, 0.999999},
+    Setting{"optimizer.beta_2",       "",             "Adam",                                                     FER_FIELD(optimizer.beta_2), 0, 0.99999999},
+    Setting{"optimizer.epsilon",      "",             "Adam, RMSprop",                                            FER_FIELD(optimizer.epsilon), 0, 1},
+    Setting{"optimizer.momentum",     "--momentum",   "SGD, RMSprop",                                             FER_FIELD(optimizer.momentum), 0, 0.999999},
+    Setting{"optimizer.nesterov",     "",             "SGD",                                                      FER_FIELD(optimizer.nesterov)},
+    Setting{"optimizer.rho",          "",             "RMSprop",                                                  FER_FIELD(optimizer.rho), 0, 0.999999},
+    Setting{"early_stopping.enabled", "",             "",                                                         FER_FIELD(early_stopping.enabled)},
+    Setting{"early_stopping.monitor", "",             "",                                                         FER_FIELD(early_stopping.monitor), -kInf, kInf, "loss|accuracy|val_loss|val_accuracy"},
+    Setting{"early_stopping.patience", "--patience",  "stop after so many epochs without improvement",            FER_FIELD(early_stopping.patience), 0, 1e6},
+    Setting{"early_stopping.min_delta", "",           "",                                                         FER_FIELD(early_stopping.min_delta), 0, 1e6},
+    Setting{"early_stopping.restore_best_weights", "", "when it stops",                                           FER_FIELD(early_stopping.restore_best_weights)},
+    Setting{"early_stopping.start_from_epoch", "",    "",                                                         FER_FIELD(early_stopping.start_from_epoch), 0, 1e6},
+    Setting{"reduce_lr.enabled",      "",             "",                                                         FER_FIELD(reduce_lr.enabled)},
+    Setting{"reduce_lr.monitor",      "",             "",                                                         FER_FIELD(reduce_lr.monitor), -kInf, kInf, "loss|accuracy|val_loss|val_accuracy"},
+    Setting{"reduce_lr.factor",       "",             "",                                                         FER_FIELD(reduce_lr.factor), 0, 0.999999},
+    Setting{"reduce_lr.patience",     "",             "",                                                         FER_FIELD(reduce_lr.patience), 0, 1e6},
+    Setting{"reduce_lr.min_delta",    "",             "",                                                         FER_FIELD(reduce_lr.min_delta), 0, 1e6},
+    Setting{"reduce_lr.cooldown",     "",             "",                                                         FER_FIELD(reduce_lr.cooldown), 0, 1e6},
+    Setting{"reduce_lr.min_lr",       "",             "",                                                         FER_FIELD(reduce_lr.min_lr), 0, 1e3},
+    Setting{"checkpoint.monitor",     "",             "what the best weights are best by",                        FER_FIELD(checkpoint.monitor), -kInf, kInf, "loss|accuracy|val_loss|val_accuracy"},
+};
+#undef FER_FIELD
+// clang-format on
+
+std::vector<std::string> split_choices(std::string_view text) {
+    std::vector<std::string> words;
+    while (!text.empty()) {
+        const std::size_t bar = std::min(text.find('|'), text.size());
+        words.emplace_back(text.substr(0, bar));
+        text.remove_prefix(std::min(text.size(), bar + 1));
+    }
+    return words;
+}
+
+[[noreturn]] void wrong(const std::string& where, std::string_view text, const std::string& expected) {
+    throw UsageError(fmt::format("{}: '{}' is not {}", where, text, expected));
+}
+
+template <class T>
+T number(std::string_view text, const std::string& where, const char* expected) {
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        wrong(where, text, expected);
+    }
+    return value;
+}
+
+/// Shortest text that reads back as the same value; a float keeps a point so that TOML sees a float.
+std::string text_of(const Field& field) {
+    if (const auto* s = std::get_if<std::string*>(&field)) {
+        std::string quoted = "\"";
+        for (const char c : **s) {
+            quoted += c == '"' || c == '\\' ? fmt::format("\\{}", c) : std::string(1, c);
+        }
+        return quoted + "\"";
+    }
+    if (const auto* d = std::get_if<double*>(&field)) {
+        const std::string text = fmt::format("{}", **d);
+        return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+    }
+    if (const auto* b = std::get_if<bool*>(&field)) {
+        return **b ? "true" : "false";
+    }
+    if (const auto* i = std::get_if<int*>(&field)) {
+        return std::to_string(**i);
+    }
+    return std::to_string(*std::get<std::int64_t*>(field));
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+
+std::string_view name_of(Origin origin) {
+    constexpr std::array<std::string_view, 5> kNames{"default", "recipe", "file", "environment", "flag"};
+    return kNames[static_cast<std::size_t>(origin)];
+}
+
+void set_from_text(Config& config, const Setting& setting, std::string_view text, Origin origin,
+                   const std::string& where) {
+    const Field field = setting.field(config);
+    const auto in_range = [&](double value) {
+        if (!(value >= setting.low && value <= setting.high)) {
+            throw UsageError(fmt::format("{}: {} is out of range", where, text))
+                .because(fmt::format("{} lies between {} and {}", setting.key, setting.low, setting.high));
+        }
+    };
+    if (auto* const* s = std::get_if<std::string*>(&field)) {
+        const auto choices = split_choices(setting.choices);
+        if (!choices.empty() && std::ranges::count(choices, text) == 0) {
+            const std::string near = nearest(text, choices);
+            throw UsageError(fmt::format("{}: unknown value '{}'", where, text))
+                .try_this(near.empty() ? fmt::format("one of: {}", fmt::join(choices, ", "))
+                                       : fmt::format("did you mean '{}'?", near));
+        }
+        **s = std::string(text);
+    } else if (auto* const* d = std::get_if<double*>(&field)) {
+        const double value = number<double>(text, where, "a number");
+        in_range(value);
+        **d = value;
+    } else if (auto* const* i = std::get_if<int*>(&field)) {
+        const int value = number<int>(text, where, "a whole number");
+        in_range(value);
+        **i = value;
+    } else if (auto* const* l = std::get_if<std::int64_t*>(&field)) {
+        const auto value = number<std::int64_t>(text, where, "a whole number");
+        in_range(static_cast<double>(value));
+        **l = value;
+    } else {
+        if (text != "true" && text != "false") {
+            wrong(where, text, "true or false");
+        }
+        *std::get<bool*>(field) = text == "true";
+    }
+    config.origin[std::string(setting.key)] = origin;
+}
+
+void apply_environment(Config& config) {
+    for (const Setting& setting : kSettings) {
+        std::string name = "FER_";
+        for (const char c : setting.key) {
+            name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        }
+        const char* value = std::getenv(setting.key == "data.path" ? "FER_DATA" : name.c_str());
+        if (value != nullptr) {
+            set_from_text(config, setting, value, Origin::kEnvironment, name);
+        }
+    }
+}
+
+std::vector<std::string> check(const Config& config) {
+    std::vector<std::string> warnings;
+    if (config.optimizer.name == "adam" && config.optimizer.lr >= 0.01) {
+        warnings.push_back(fmt::format("learning rate {} is high for Adam: the reference runs with 0.01 and 1 collapsed to "
+                                       "the majority class",
+                                       config.optimizer.lr));
+    }
+    FER_CHECK(!config.reduce_lr.enabled || config.reduce_lr.factor < 1, "reduce_lr.factor must be below 1, got {}",
+              config.reduce_lr.factor);
+    FER_CHECK(config.augment.brightness_low <= config.augment.brightness_high,
+              "augment.brightness_low {} is above brightness_high {}", config.augment.brightness_low,
+              config.augment.brightness_high);
+    return warnings;
+}
+
+std::string to_toml(const Config& original) {
+    Config config = original;
+    std::string text = "# Resolved configuration; the comment tells where each value came from.\n";
+    if (!config.recipe.empty()) {
+        text += fmt::format("# recipe {}\n", config.recipe);
+    }
+    std::string table;
+    for (const Setting& setting : kSettings) {
+        const std::string_view name = setting.key.substr(0, setting.key.find('.'));
+        if (name != table) {
+            table = name;
+            text += fmt::format("\n[{}]\n", table);
+        }
+        const auto origin = config.origin.find(std::string(setting.key));
+        const std::string line = fmt::format("{} = {}", setting.key.substr(name.size() + 1), text_of(setting.field(config)));
+        text += fmt::format("{:<44}# {}\n", line, name_of(origin == config.origin.end() ? Origin::kDefault : origin->second));
+    }
+    return text;
+}
+
+OptimizerAttrs optimizer_attrs(const Config& config) {
+    const OptimizerConfig& o = config.optimizer;
+    if (o.name == "sgd") {
+        return SgdAttrs{.momentum = o.momentum, .nesterov = o.nesterov};
+    }
+    if (o.name == "rmsprop") {
+        return RmsPropAttrs{.rho = o.rho, .momentum = o.momentum, .epsilon = o.epsilon};
+    }
+    return AdamAttrs{.beta1 = o.beta_1, .beta2 = o.beta_2, .epsilon = o.epsilon};
+}
+
+AugmentAttrs augment_attrs(const Config& config) {
+    const AugmentConfig& a = config.augment;
+    return {.rotation = static_cast<float>(a.rotation_range),
+            .height_shift = static_cast<float>(a.height_shift_range),
+            .width_shift = static_cast<float>(a.width_shift_range),
+            .shear = static_cast<float>(a.shear_range),
+            .zoom = static_cast<float>(a.zoom_range),
+            .horizontal_flip = a.horizontal_flip,
+            .vertical_flip = a.vertical_flip,
+            .brightness_low = static_cast<float>(a.brightness_low),
+            .brightness_high = static_cast<float>(a.brightness_high),
+            .fill = a.fill_mode == "constant"  ? FillMode::kConstant
+                    : a.fill_mode == "reflect" ? FillMode::kReflect
+                                               : FillMode::kNearest,
+            .fill_value = static_cast<float>(a.cval),
+            .centred = a.affine_mode == "centred",
+            .stream = stream_of("augment")};
+}
+
+void apply_recipe(Config& config, std::string_view name) {
+    std::vector<std::string_view> names;
+    for (const Recipe& recipe : recipes()) {
+        names.push_back(recipe.name);
+        if (recipe.name == name) {
+            apply_toml(config, recipe.toml, fmt::format("recipe {}", name), Origin::kRecipe);
+            config.recipe = name;
+            return;
+        }
+    }
+    const std::string near = nearest(name, names);
+    throw UsageError(fmt::format("unknown recipe '{}'", name))
+        .try_this(near.empty() ? fmt::format("one of: {}", fmt::join(names, ", "))
+                               : fmt::format("did you mean '{}'?", near));
+}
+
+}  // namespace fer

@@ -1,0 +1,141 @@
+// Every setting of a training run: one table of rows drives TOML files, environment, flags, checks and the saved copy.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "engine/graph/step.hpp"
+
+namespace fer {
+
+struct DataConfig {
+    std::string path = "synthetic";
+    std::string split = "folder";  // folder | official
+    double val_split = 0.2;        // folder: first fraction of each class validates; 0: the test folder does
+    double rescale = 1.0 / 255.0;
+    bool strict = false;
+};
+
+struct AugmentConfig {
+    double rotation_range = 0, width_shift_range = 0, height_shift_range = 0, shear_range = 0, zoom_range = 0;
+    bool horizontal_flip = false, vertical_flip = false;
+    double brightness_low = 1, brightness_high = 1;
+    std::string fill_mode = "nearest";
+    double cval = 0;
+    std::string affine_mode = "keras";
+    bool keras_augment_validation = false;
+};
+
+struct TrainConfig {
+    std::string model = "simpler_cnn";
+    int epochs = 50;
+    int batch = 64;
+    std::string class_weight = "none";  // none | balanced
+    double label_smoothing = 0;
+    double width = 1;
+    std::int64_t seed = 0;
+    std::string fuse = "on";
+};
+
+struct OptimizerConfig {
+    std::string name = "adam";
+    double lr = 1e-4;
+    double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;  // Adam; epsilon also RMSprop
+    double momentum = 0;                                  // SGD, RMSprop
+    bool nesterov = false;                                // SGD
+    double rho = 0.9;                                     // RMSprop
+};
+
+struct EarlyStoppingConfig {
+    bool enabled = false;
+    std::string monitor = "val_loss";
+    int patience = 0;
+    double min_delta = 0;
+    bool restore_best_weights = true;
+    int start_from_epoch = 0;
+};
+
+struct ReduceLrConfig {
+    bool enabled = false;
+    std::string monitor = "val_loss";
+    double factor = 0.1;
+    int patience = 10;
+    double min_delta = 1e-4;
+    int cooldown = 0;
+    double min_lr = 0;
+};
+
+struct CheckpointConfig {
+    std::string monitor = "val_loss";
+};
+
+/// Where a value came from, weakest first.
+enum class Origin : std::uint8_t { kDefault, kRecipe, kFile, kEnvironment, kFlag };
+std::string_view name_of(Origin origin);
+
+struct Config {
+    DataConfig data;
+    AugmentConfig augment;
+    TrainConfig train;
+    OptimizerConfig optimizer;
+    EarlyStoppingConfig early_stopping;
+    ReduceLrConfig reduce_lr;
+    CheckpointConfig checkpoint;
+
+    std::string recipe;                    // name, if one was used
+    std::map<std::string, Origin> origin;  // by key; missing: kDefault
+};
+
+/// A typed view of one field.
+using Field = std::variant<std::string*, double*, int*, std::int64_t*, bool*>;
+
+struct Setting {
+    std::string_view key;   // "train.epochs"
+    std::string_view flag;  // "--epochs"; empty: files only
+    std::string_view help;
+    Field (*field)(Config&);
+    double low = -std::numeric_limits<double>::infinity();
+    double high = std::numeric_limits<double>::infinity();
+    std::string_view choices = {};  // "none|balanced"
+};
+
+std::span<const Setting> settings();
+
+/// Sets one value from text. `where` names the place in messages: "--epochs", "FER_TRAIN_EPOCHS".
+/// UsageError: a value of the wrong type, out of range or not among the choices.
+void set_from_text(Config& config, const Setting& setting, std::string_view text, Origin origin, const std::string& where);
+
+/// Reads TOML text over `config`. A table [early_stopping] or [reduce_lr] that is present is enabled unless it says
+/// enabled = false. UsageError: file:line:column, the key, and the nearest known one.
+void apply_toml(Config& config, std::string_view text, const std::string& file, Origin origin);
+
+/// FER_TRAIN_EPOCHS=3 and so on, one variable per setting; FER_DATA is data.path.
+void apply_environment(Config& config);
+
+/// What no single row can check: a factor of one, an unknown monitor. Returns warnings worth showing.
+std::vector<std::string> check(const Config& config);
+
+/// The whole configuration as TOML, every value with its origin as a comment.
+std::string to_toml(const Config& config);
+
+OptimizerAttrs optimizer_attrs(const Config& config);
+AugmentAttrs augment_attrs(const Config& config);
+
+/// The recipes in the binary, by name.
+struct Recipe {
+    std::string_view name;
+    std::string_view toml;
+};
+std::span<const Recipe> recipes();
+
+/// Applies a built-in recipe. UsageError with the nearest name if there is none.
+void apply_recipe(Config& config, std::string_view name);
+
+}  // namespace fer

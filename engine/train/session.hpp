@@ -1,0 +1,72 @@
+// A model on a data set: its variables, one arena, and an executor per direction and batch size.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/data/dataset.hpp"
+#include "engine/run/executor.hpp"
+
+namespace fer {
+
+/// Sums over the images since the last clear.
+struct Metrics {
+    double loss = 0;  // mean, regularizers included
+    double accuracy = 0;
+    std::int64_t images = 0;
+    bool finite = true;
+};
+
+struct Evaluation {
+    Metrics metrics;
+    std::vector<float> probabilities;  // (images, classes), in the order asked for
+};
+
+class Session {
+public:
+    enum class Use { kTrain, kEvaluateOnly };
+
+    /// `data` must outlive the session. `options.input.images` and stored size are taken from it.
+    Session(ModelBuilder model, StepOptions options, const Dataset& data, const Device& device, Use use,
+            PlanOptions plan = {});
+
+    const Variables& variables() const { return variables_; }
+    const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }
+    const StepOptions& options() const { return options_; }
+
+    /// Sets the images of the epoch, in training order, and the first one to take.
+    void set_order(std::span<const std::int32_t> order, std::int64_t cursor = 0);
+    /// One optimizer step on the next `images` of the order.
+    void train(std::int64_t images);
+    Metrics training_metrics() const;
+    void clear_training_metrics();
+    void set_learning_rate(float rate);
+    void set_class_weights(std::span<const float> weights);
+
+    /// Inference on the given images in the given order.
+    Evaluation evaluate(std::span<const std::int32_t> indices);
+
+    /// Bytes: arena and variables, the largest plan made so far.
+    std::int64_t arena_bytes() const { return arena_.bytes(); }
+
+private:
+    /// Makes the executor on first use. A larger arena than before drops the others, which are made again when needed.
+    Executor& executor(Use use, std::int64_t images);
+
+    ModelBuilder model_;
+    StepOptions options_;
+    const Dataset& data_;
+    const Device& device_;
+    Use use_;
+    PlanOptions plan_;
+    Step training_, evaluation_;
+    Variables variables_;
+    Arena arena_;
+    std::vector<std::int32_t> training_order_, evaluation_order_;
+    std::map<std::pair<Use, std::int64_t>, std::unique_ptr<Executor>> executors_;
+};
+
+}  // namespace fer

@@ -1,0 +1,238 @@
+#include "engine/train/trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "engine/core/file.hpp"
+#include "engine/core/random.hpp"
+
+namespace fer {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+EarlyStopping::Options options_of(const EarlyStoppingConfig& c) {
+    return {c.monitor, c.patience, c.min_delta, std::nullopt, c.restore_best_weights, c.start_from_epoch};
+}
+
+ReduceLrOnPlateau::Options options_of(const ReduceLrConfig& c) {
+    return {c.monitor, c.factor, c.patience, c.min_delta, c.cooldown, c.min_lr};
+}
+
+/// n / (classes * n_c), as sklearn's "balanced"; one for a class without images.
+std::vector<float> balanced_weights(const Dataset& data, const Split& split) {
+    const std::vector<std::int64_t> counts = class_counts(data, split.train);
+    std::vector<float> weights;
+    for (const std::int64_t count : counts) {
+        const double share = static_cast<double>(split.train.size()) / static_cast<double>(counts.size());
+        weights.push_back(count == 0 ? 1.0f : static_cast<float>(share / static_cast<double>(count)));
+    }
+    return weights;
+}
+
+}  // namespace
+
+StepOptions step_options(const Config& config, int height, int width, int channels, int classes) {
+    StepOptions options;
+    options.batch = config.train.batch;
+    options.input.height = height;
+    options.input.width = width;
+    options.input.channels = channels;
+    options.input.rescale.scale = static_cast<float>(config.data.rescale);
+    options.input.augment = augment_attrs(config);
+    options.input.augment_evaluation = config.augment.keras_augment_validation;
+    options.classes = classes;
+    options.width = static_cast<float>(config.train.width);
+    options.label_smoothing = static_cast<float>(config.train.label_smoothing);
+    options.optimizer = optimizer_attrs(config);
+    options.fuse = config.train.fuse;
+    return options;
+}
+
+Trainer::Trainer(const Config& config, const ModelCard& card, Session& session, const Dataset& data, const Split& split,
+                 TrainFiles files, TrainObserver& observer)
+    : config_(config), card_(card), session_(session), split_(split), files_(std::move(files)), observer_(observer),
+      early_stopping_(options_of(config.early_stopping)), reduce_lr_(options_of(config.reduce_lr)),
+      best_(config.checkpoint.monitor) {
+    FER_CHECK(!split.train.empty(), "there are no training images");
+    FER_CHECK(!split.validation.empty(), "there are no validation images");
+    initialize(session_.variables(), session_.step(), static_cast<std::uint64_t>(config.train.seed));
+    session_.set_learning_rate(static_cast<float>(config.optimizer.lr));
+    if (config.train.class_weight == "balanced") {
+        session_.set_class_weights(balanced_weights(data, split));
+    }
+    if (!files_.folder.empty()) {
+        make_folder(files_.best().parent_path());
+    }
+}
+
+void Trainer::resume() {
+    progress_ = read_state(files_.state(), session_.variables(), best_weights_);
+    early_stopping_.restore(progress_.early_stopping);
+    reduce_lr_.restore(progress_.reduce_lr);
+    best_.restore(progress_.best);
+}
+
+Outcome Trainer::run(const std::atomic<bool>& stop) {
+    while (!progress_.finished && progress_.epoch < config_.train.epochs) {
+        if (!train_epoch(stop)) {
+            save(true);
+            return Outcome::kInterrupted;
+        }
+        const bool stops = end_of_epoch();
+        progress_.finished = stops || progress_.epoch == config_.train.epochs;
+        save(true);
+        if (stops) {
+            return Outcome::kStoppedEarly;
+        }
+        if (stop && !progress_.finished) {
+            return Outcome::kInterrupted;
+        }
+    }
+    return Outcome::kFinished;
+}
+
+// False: interrupted. The order of an epoch depends on the seed and its number only.
+bool Trainer::train_epoch(const std::atomic<bool>& stop) {
+    std::vector<std::int32_t> order = split_.train;
+    const auto seed = static_cast<std::uint64_t>(config_.train.seed);
+    shuffle(order, RandomStream(seed, static_cast<std::uint64_t>(progress_.epoch), stream_of("shuffle")));
+    session_.set_order(order, progress_.images);
+    if (progress_.images == 0) {
+        session_.clear_training_metrics();
+    }
+    const auto total = static_cast<std::int64_t>(order.size());
+    const std::int64_t batch = config_.train.batch;
+    const std::int64_t steps = (total + batch - 1) / batch;
+    observer_.epoch_begins(progress_.epoch + 1, config_.train.epochs, steps);
+    const auto start = std::chrono::steady_clock::now();
+    while (progress_.images < total) {
+        if (stop) {
+            progress_.seconds += seconds_since(start);
+            return false;
+        }
+        const std::int64_t images = std::min(batch, total - progress_.images);
+        session_.train(images);
+        progress_.images += images;
+        check_finite();
+        observer_.step_done((progress_.images + batch - 1) / batch, steps, session_.training_metrics(), seconds_since(start));
+    }
+    progress_.seconds += seconds_since(start);
+    return true;
+}
+
+bool Trainer::end_of_epoch() {
+    const auto start = std::chrono::steady_clock::now();
+    const Metrics trained = session_.training_metrics();
+    const Metrics validated = session_.evaluate(split_.validation).metrics;
+    const double before = progress_.history.empty() ? 0.0 : progress_.history.back().seconds;
+    const double training_seconds = progress_.seconds - before;
+    progress_.seconds += seconds_since(start);
+    const float rate = session_.variables().get<float>(kLearningRate)[0];
+    const EpochRow row{progress_.epoch + 1, progress_.seconds,      trained.loss,
+                       trained.accuracy,    validated.loss,         validated.accuracy,
+                       rate,                static_cast<double>(trained.images) / std::max(1e-9, training_seconds)};
+    progress_.history.push_back(row);
+    const std::int64_t steps = (static_cast<std::int64_t>(split_.train.size()) + config_.train.batch - 1) / config_.train.batch;
+    observer_.epoch_done(row, steps, training_seconds / static_cast<double>(steps));
+
+    const int epoch = progress_.epoch++;
+    progress_.images = 0;
+    bool stops = false;
+    if (config_.early_stopping.enabled) {
+        const auto decision = early_stopping_.end_of_epoch(epoch, row.monitored(early_stopping_.options().monitor));
+        if (decision.take_weights) {
+            take_best_weights();
+        }
+        if (decision.stop) {
+            stops = true;
+            observer_.decided(fmt::format("Epoch {}: early stopping, {} has not improved on {:.5f} for {} epochs", row.epoch,
+                                          early_stopping_.options().monitor, early_stopping_.state().best,
+                                          early_stopping_.state().wait));
+        }
+    }
+    if (config_.reduce_lr.enabled) {
+        const float next = reduce_lr_.end_of_epoch(row.monitored(reduce_lr_.options().monitor), rate);
+        if (next != rate) {
+            session_.set_learning_rate(next);
+            observer_.decided(fmt::format("Epoch {}: learning rate {} -> {}, {} has not improved on {:.5f}", row.epoch, rate,
+                                          next, reduce_lr_.options().monitor, reduce_lr_.state().best));
+        }
+    }
+    const double previous = best_.state().best;
+    if (best_.end_of_epoch(epoch, row.monitored(best_.monitor())) && !files_.folder.empty()) {
+        write_weights(files_.best(), session_.variables(), session_.step(), card_);
+        observer_.decided(fmt::format("Epoch {}: {} improved from {} to {:.5f}, saving {}", row.epoch, best_.monitor(),
+                                      std::isnan(previous) ? "none" : fmt::format("{:.5f}", previous), best_.state().best,
+                                      relative(files_.best())));
+    }
+    if (stops && config_.early_stopping.restore_best_weights) {
+        restore_best_weights();
+        observer_.decided(fmt::format("weights restored from epoch {}", early_stopping_.state().best_epoch + 1));
+    }
+    return stops;
+}
+
+void Trainer::take_best_weights() {
+    for (const Variable& variable : session_.step().variables) {
+        const std::string& name = session_.step().graph.value(variable.id).name;
+        const Variables::Entry& entry = session_.variables().at(name);
+        best_weights_[name].assign(entry.address, entry.address + entry.info.bytes());
+    }
+}
+
+void Trainer::restore_best_weights() {
+    for (const auto& [name, bytes] : best_weights_) {
+        std::memcpy(session_.variables().at(name).address, bytes.data(), bytes.size());
+    }
+}
+
+void Trainer::save(bool weights) {
+    progress_.early_stopping = early_stopping_.state();
+    progress_.reduce_lr = reduce_lr_.state();
+    progress_.best = best_.state();
+    if (files_.folder.empty()) {
+        return;
+    }
+    if (weights) {
+        write_weights(files_.last(), session_.variables(), session_.step(), card_);
+    }
+    write_state(files_.state(), session_.variables(), best_weights_, progress_, card_);
+    write_file(files_.results(), results_csv(progress_.history));
+}
+
+void Trainer::check_finite() const {
+    if (session_.training_metrics().finite) {
+        return;
+    }
+    std::string culprit = "none: the loss itself overflowed";
+    for (const Variable& variable : session_.step().variables) {
+        const std::string& name = session_.step().graph.value(variable.id).name;
+        const std::span<const float> values = session_.variables().get<float>(name);
+        if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) {
+            culprit = name;
+            break;
+        }
+    }
+    throw DivergedError(fmt::format("the loss is not finite in epoch {}, {} images in", progress_.epoch + 1, progress_.images))
+        .because(fmt::format("first tensor that is not finite: {}", culprit))
+        .try_this("a smaller --lr; the best weights so far are kept");
+}
+
+std::string Trainer::relative(const std::filesystem::path& path) const { return path.lexically_relative(files_.folder).string(); }
+
+std::string results_csv(const std::vector<EpochRow>& history) {
+    std::string text = "epoch,time_s,loss,accuracy,val_loss,val_accuracy,learning_rate,images_per_s\n";
+    for (const EpochRow& r : history) {
+        text += fmt::format("{},{:.3f},{},{},{},{},{},{:.1f}\n", r.epoch, r.seconds, r.loss, r.accuracy, r.val_loss,
+                            r.val_accuracy, r.learning_rate, r.images_per_s);
+    }
+    return text;
+}
+
+}  // namespace fer

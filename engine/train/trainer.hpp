@@ -1,0 +1,80 @@
+// Epochs: shuffle, train, validate, callbacks, checkpoints.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "engine/data/split.hpp"
+#include "engine/train/checkpoint.hpp"
+#include "engine/train/config.hpp"
+
+namespace fer {
+
+/// What a training run tells whoever watches it.
+class TrainObserver {
+public:
+    virtual ~TrainObserver() = default;
+    virtual void epoch_begins(int /*epoch*/, int /*epochs*/, std::int64_t /*steps*/) {}
+    /// `seconds` of this epoch so far in this process.
+    virtual void step_done(std::int64_t /*step*/, std::int64_t /*steps*/, const Metrics& /*so_far*/, double /*seconds*/) {}
+    virtual void epoch_done(const EpochRow& /*row*/, std::int64_t /*steps*/, double /*step_seconds*/) {}
+    /// A decision with the numbers that caused it: "Epoch 3: val_loss improved from 1.2 to 1.1, ..."
+    virtual void decided(const std::string& /*text*/) {}
+};
+
+enum class Outcome : std::uint8_t { kFinished, kStoppedEarly, kInterrupted };
+
+/// Where the trainer writes; an empty folder writes nothing.
+struct TrainFiles {
+    std::filesystem::path folder;
+    std::filesystem::path best() const { return folder / "weights" / "best.safetensors"; }
+    std::filesystem::path last() const { return folder / "weights" / "last.safetensors"; }
+    std::filesystem::path state() const { return folder / "weights" / "last.state.safetensors"; }
+    std::filesystem::path results() const { return folder / "results.csv"; }
+};
+
+StepOptions step_options(const Config& config, int height, int width, int channels, int classes);
+
+class Trainer {
+public:
+    Trainer(const Config& config, const ModelCard& card, Session& session, const Dataset& data, const Split& split,
+            TrainFiles files, TrainObserver& observer);
+
+    /// Takes up the state in files.state(). DataError if it is missing or does not fit.
+    void resume();
+
+    /// Trains until the last epoch, an early stop, or until `stop` becomes true: then it finishes the step, saves and
+    /// returns kInterrupted. The best and last weights and the state are on disk when it returns.
+    /// Throws DivergedError on a loss that is not finite, naming the first tensor that is not.
+    Outcome run(const std::atomic<bool>& stop);
+
+    const Progress& progress() const { return progress_; }
+
+private:
+    bool train_epoch(const std::atomic<bool>& stop);
+    /// True: training stops here.
+    bool end_of_epoch();
+    void take_best_weights();
+    void restore_best_weights();
+    void save(bool weights);
+    void check_finite() const;
+    std::string relative(const std::filesystem::path& path) const;
+
+    const Config& config_;
+    ModelCard card_;
+    Session& session_;
+    const Split& split_;
+    TrainFiles files_;
+    TrainObserver& observer_;
+    EarlyStopping early_stopping_;
+    ReduceLrOnPlateau reduce_lr_;
+    BestCheckpoint best_;
+    Progress progress_;
+    std::map<std::string, std::vector<char>> best_weights_;
+};
+
+/// results.csv: epoch,time_s,loss,accuracy,val_loss,val_accuracy,learning_rate,images_per_s; epochs from 1.
+std::string results_csv(const std::vector<EpochRow>& history);
+
+}  // namespace fer

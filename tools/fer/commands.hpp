@@ -1,0 +1,34 @@
+// One function per command: adds it to the program and tells what running it does.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+
+namespace fer::tool {
+
+struct Program {
+    CLI::App app;
+    std::string command_line;  // as typed
+    std::function<int()> run;  // of the command that was given
+
+    // for every command
+    bool quiet = false;
+    bool verbose = false;
+    bool no_color = false;
+    int threads = 0;
+};
+
+void add_train(Program& program);
+void add_evaluate(Program& program);
+void add_predict(Program& program);
+void add_summary(Program& program);
+void add_plan(Program& program);
+void add_data(Program& program);
+void add_recipe(Program& program);
+
+/// "auto" and "cpu" are the CPU; "cuda" is a DeviceError where none is built in.
+void check_device(const std::string& device);
+
+}  // namespace fer::tool

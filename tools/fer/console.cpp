@@ -1,0 +1,50 @@
+#include "tools/fer/console.hpp"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+namespace fer::tool {
+
+void open_console(bool quiet, bool verbose, bool color) {
+    auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_st>(color ? spdlog::color_mode::automatic
+                                                                             : spdlog::color_mode::never);
+    auto logger = std::make_shared<spdlog::logger>("fer", sink);
+    logger->set_pattern("fer: %^%l%$: %v");
+    const char* dial = std::getenv("FER_LOG");
+    const int level = quiet ? 0 : dial != nullptr ? std::atoi(dial) : verbose ? 2 : 1;
+    logger->set_level(level <= 0 ? spdlog::level::err : level == 1 ? spdlog::level::info : spdlog::level::debug);
+    spdlog::set_default_logger(logger);
+}
+
+void note(const std::string& text) { spdlog::info(text); }
+void warn(const std::string& text) { spdlog::warn(text); }
+
+int report(const Error& error) {
+    fmt::print(stderr, "fer: error: {}\n", error.what());
+    if (!error.why().empty()) {
+        fmt::print(stderr, "  {}{}\n", error.why().starts_with("--> ") ? "" : "why: ", error.why());
+    }
+    if (!error.hint().empty()) {
+        fmt::print(stderr, "  try: {}\n", error.hint());
+    }
+    return static_cast<int>(error.fault());
+}
+
+int report_internal(const std::string& what) {
+    fmt::print(stderr, "fer: internal error: {}\n  why: this is a bug in fer {}; please report it with the command that led here\n",
+               what, FER_VERSION);
+    return static_cast<int>(Fault::kInternal);
+}
+
+bool is_terminal(int descriptor) {
+    const char* term = std::getenv("TERM");
+    return ::isatty(descriptor) == 1 && std::getenv("CI") == nullptr && (term == nullptr || std::strcmp(term, "dumb") != 0);
+}
+
+bool wants_color(int descriptor) { return is_terminal(descriptor) && std::getenv("NO_COLOR") == nullptr; }
+
+}  // namespace fer::tool

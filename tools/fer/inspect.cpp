@@ -1,0 +1,130 @@
+// Commands that look at networks, plans and recipes without training.
+#include "engine/plan/plan.hpp"
+#include "engine/report/summary.hpp"
+#include "engine/run/cpu/cpu_device.hpp"
+#include "engine/train/config.hpp"
+#include "engine/train/trainer.hpp"
+#include "models/models.hpp"
+#include "tools/fer/commands.hpp"
+
+namespace fer::tool {
+namespace {
+
+struct InspectFlags {
+    std::string model, phase = "train", explain, device = "auto", fuse = "on";
+    std::vector<std::string> impl;
+    int batch = 64;
+    double width = 1;
+    bool json = false, list = false;
+};
+
+StepOptions options_of(const models::Model& model, const InspectFlags& flags) {
+    Config config;
+    config.train.batch = flags.batch;
+    config.train.width = flags.width;
+    config.train.fuse = flags.fuse;
+    StepOptions options = step_options(config, model.height, model.width, model.channels, models::kClasses);
+    options.input.images = std::max(flags.batch, 1);
+    return options;
+}
+
+int summary(const InspectFlags& flags) {
+    if (flags.list || flags.model.empty()) {
+        FER_CHECK(flags.list, "which network? fer summary --list shows them");
+        for (const models::Model& model : models::all()) {
+            fmt::print("{:<14} {}x{}x{}  {}\n", model.name, model.height, model.width, model.channels, model.what);
+        }
+        return 0;
+    }
+    const models::Model& model = models::find(flags.model);
+    InspectFlags plain = flags;
+    plain.batch = 1;
+    plain.fuse = "off";
+    const Step step = evaluation_step(model.build, options_of(model, plain));
+    const std::string name(model.name);
+    fmt::print("{}", flags.json ? summary_json(step, name) : summary_table(step, name));
+    return 0;
+}
+
+int plan(const InspectFlags& flags) {
+    check_device(flags.device);
+    const models::Model& model = models::find(flags.model);
+    const StepOptions options = options_of(model, flags);
+    const Step step = flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
+    PlanOptions plan_options;
+    for (const std::string& pair : flags.impl) {
+        const std::size_t equals = pair.find('=');
+        FER_CHECK(equals != std::string::npos, "--impl takes op=name, got '{}'", pair);
+        plan_options.force[pair.substr(0, equals)] = pair.substr(equals + 1);
+    }
+    fmt::print("{}", describe(make_plan(step.graph, cpu_device(), plan_options), flags.explain));
+    if (flags.explain.empty()) {
+        for (const FusionCount& fusion : step.fusions) {
+            fmt::print("fused {}: {}\n", fusion.rule, fusion.count);
+        }
+    }
+    return 0;
+}
+
+}  // namespace
+
+void check_device(const std::string& device) {
+    if (device.starts_with("cuda")) {
+        throw DeviceError("this build has no CUDA device").try_this("--device cpu");
+    }
+    FER_CHECK(device == "auto" || device == "cpu", "--device: unknown value '{}'; one of auto, cpu, cuda", device);
+}
+
+void add_summary(Program& program) {
+    auto flags = std::make_shared<InspectFlags>();
+    CLI::App* command = program.app.add_subcommand("summary", "layers, parameters, FLOPs and activations of a network");
+    command->add_option("model", flags->model, "network");
+    command->add_option("--width", flags->width, "factor on filters and hidden units");
+    command->add_flag("--list", flags->list, "the networks");
+    command->add_flag("--json", flags->json, "as JSON");
+    command->callback([&program, flags] { program.run = [flags] { return summary(*flags); }; });
+}
+
+void add_plan(Program& program) {
+    auto flags = std::make_shared<InspectFlags>();
+    CLI::App* command = program.app.add_subcommand("plan", "what runs, in which order, by what, at which addresses");
+    command->add_option("model", flags->model, "network")->required();
+    command->add_option("--phase", flags->phase, "train | infer")->check(CLI::IsMember({"train", "infer"}));
+    command->add_option("--batch", flags->batch, "images per step")->check(CLI::Range(1, 65536))->capture_default_str();
+    command->add_option("--width", flags->width, "factor on filters and hidden units");
+    command->add_option("--device", flags->device, "auto | cpu | cuda");
+    command->add_option("--fuse", flags->fuse, "on, off, or rules separated by commas");
+    command->add_option("--impl", flags->impl, "op=implementation");
+    command->add_option("--explain", flags->explain, "one node: tensors, lifetimes, refusals");
+    command->callback([&program, flags] { program.run = [flags] { return plan(*flags); }; });
+}
+
+void add_recipe(Program& program) {
+    CLI::App* command = program.app.add_subcommand("recipe", "built-in recipes");
+    command->require_subcommand(1);
+    CLI::App* list = command->add_subcommand("list", "their names");
+    list->callback([&program] {
+        program.run = [] {
+            for (const Recipe& recipe : recipes()) {
+                Config config;
+                apply_recipe(config, recipe.name);
+                fmt::print("{:<22} {:<14} {:>3} epochs  {} {:g}\n", recipe.name, config.train.model, config.train.epochs,
+                           config.optimizer.name, config.optimizer.lr);
+            }
+            return 0;
+        };
+    });
+    auto name = std::make_shared<std::string>();
+    CLI::App* show = command->add_subcommand("show", "every setting of one, with its origin");
+    show->add_option("name", *name, "recipe")->required();
+    show->callback([&program, name] {
+        program.run = [name] {
+            Config config;
+            apply_recipe(config, *name);
+            fmt::print("{}", to_toml(config));
+            return 0;
+        };
+    });
+}
+
+}  // namespace fer::tool
