@@ -53,7 +53,7 @@ std::string explain_step(const Plan& plan, const PlanStep& step) {
         for (const ValueId id : ids) {
             const Value& value = plan.graph.value(id);
             const Placement& p = plan.placements[static_cast<std::size_t>(id)];
-            text += fmt::format("  {:<7}{:<44} {:<20} {:<5} {:>12} bytes  at {:<10} steps {}..{}\n", what, value.name,
+            text += fmt::format("  {:<8}{:<44} {:<20} {:<5} {:>12} bytes  at {:<10} steps {}..{}\n", what, value.name,
                                 value.info.shape.str(), name_of(value.info.dtype), value.info.bytes(),
                                 location(plan, id), p.first, p.last);
         }

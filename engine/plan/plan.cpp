@@ -107,8 +107,8 @@ void find_lifetimes(Plan& plan) {
             }
         }
     }
-    for (const ValueId id : graph.kept()) {
-        plan.placements[at(id)].last = static_cast<int>(plan.steps.size()) - 1;
+    for (const ValueId id : graph.kept()) {  // beyond the last step, which must not overwrite what it reads either
+        plan.placements[at(id)].last = static_cast<int>(plan.steps.size());
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/formats/safetensors.hpp"
 #include "tests/support/golden_ops.hpp"
+#include "tests/support/threads.hpp"
 #include "tests/support/tolerance.hpp"
 
 namespace fer::test {
@@ -59,6 +60,7 @@ double conditioning(const nlohmann::json& c) {
 }
 
 void compare(const Device& device, DType real) {
+    const Threads one(1);
     for (const auto& c : cases()) {
         const auto name = c["name"].get<std::string>();
         SCOPED_TRACE(name);

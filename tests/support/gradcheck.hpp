@@ -2,9 +2,8 @@
 // output differently:  loss = 1/2 * sum((y + r)^2)  with r random, so d(loss)/dy = y + r.
 #pragma once
 
-#include <omp.h>
-
 #include <functional>
+#include <memory>
 #include <numeric>
 #include <set>
 #include <string>
@@ -13,6 +12,7 @@
 #include "engine/graph/gradient.hpp"
 #include "engine/run/cpu/cpu_device.hpp"
 #include "tests/support/interpreter.hpp"
+#include "tests/support/threads.hpp"
 #include "tests/support/tolerance.hpp"
 
 namespace fer::test {
@@ -94,7 +94,6 @@ inline void damage(std::span<double> values, Damage what) {
 class GradientCheck {
 public:
     explicit GradientCheck(const GradientCase& c) : case_(c) {
-        omp_set_num_threads(1);  // the tensors are tiny
         build();
         run_ = std::make_unique<Interpreter>(graph_, cpu_device(true));
         fill();
@@ -200,6 +199,7 @@ private:
         return ::testing::AssertionSuccess();
     }
 
+    const Threads one_{1};
     GradientCase case_;
     Graph graph_;
     std::vector<ValueId> given_, wrt_, gradients_;

@@ -87,6 +87,9 @@ class CpuDevice : public Device {
 public:
     explicit CpuDevice(bool reference_only) : lists_(kRows.size()) {
         for (std::size_t i = 0; i < kRows.size(); ++i) {
+            if (kRows[i].kind == OpKind::kConv2dDgrad && !reference_only) {
+                lists_[i].push_back(onednn::kConv2dDgradTurned);
+            }
             if (kRows[i].onednn != nullptr && !reference_only) {
                 lists_[i].push_back(*kRows[i].onednn);
             }

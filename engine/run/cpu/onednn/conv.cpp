@@ -1,5 +1,7 @@
 // Convolution and depthwise convolution by oneDNN. Weights stay HWIO outside; the primitive's own layout is made anew in
 // scratch memory each step, because the optimizer has just changed them.
+#include <algorithm>
+
 #include "engine/run/cpu/onednn/common.hpp"
 #include "engine/run/cpu/onednn/implementations.hpp"
 
@@ -99,6 +101,76 @@ std::shared_ptr<Call> weight_gradient(const OpDesc& op, bool depthwise) {
     return call;
 }
 
+// The data gradient of a convolution of stride 1 is a convolution of dy with the kernel turned by 180 degrees and its
+// channels swapped, padded by what is left of the kernel: the library's forward primitive is the faster one.
+// 512 -> 512 channels at 11x11, batch 64, 2 cores with AVX-512: 66 ms against 94 ms.
+struct TurnedGradient {
+    Shape kernel;  // turned: (kh, kw, k, c)
+    std::shared_ptr<Call> call;
+
+    explicit TurnedGradient(const OpDesc& op) {
+        const auto& attrs = op.as<ConvAttrs>();
+        const Shape& w = op.in[1].shape;
+        const Shape& x = op.out[0].shape;
+        kernel = {w[0], w[1], w[3], w[2]};
+        const auto pads = [&](int axis) {
+            const std::int64_t before = w[axis] - 1 - window_of(x[1 + axis], w[axis], 1, attrs.padding).before;
+            return std::pair(before, x[1 + axis] - op.in[0].shape[1 + axis] + w[axis] - 1 - before);
+        };
+        const auto [top, bottom] = pads(0);
+        const auto [left, right] = pads(1);
+        const Dims dims{kernel[3], kernel[2], kernel[0], kernel[1]};
+        const Setup s{nhwc(op.in[0].shape), nhwc(x), f32(dims, Tag::hwio), f32(dims, Tag::any), {1, 1}, {top, left},
+                      {bottom, right}};
+        const auto desc = forward_desc(s, 0, planned_scratch());
+        call = Call::make<Forward>(desc);
+        call->bind(DNNL_ARG_SRC, s.x, desc.src_desc(), kIn);
+        call->bind(DNNL_ARG_WEIGHTS, s.w_plain, desc.weights_desc(), kIn);
+        call->bind(DNNL_ARG_DST, s.y, desc.dst_desc(), kOut);
+    }
+
+    std::int64_t turned_bytes() const { return (kernel.count() * 4 + 63) / 64 * 64; }
+
+    void turn(const float* w, float* turned) const {
+        const std::int64_t places = kernel[0] * kernel[1];
+        const std::int64_t k = kernel[2];
+        const std::int64_t c = kernel[3];
+        constexpr std::int64_t kTile = 16;  // one cache line each way
+        const std::int64_t tiles = (c + kTile - 1) / kTile;
+#pragma omp parallel for schedule(static)
+        for (std::int64_t i = 0; i < places * tiles; ++i) {
+            const float* from = w + i / tiles * c * k;
+            float* to = turned + (places - 1 - i / tiles) * c * k;
+            const std::int64_t first = i % tiles * kTile;
+            for (std::int64_t ik = 0; ik < k; ++ik) {
+                for (std::int64_t ic = first; ic < std::min(c, first + kTile); ++ic) {
+                    to[ik * c + ic] = from[ic * k + ik];
+                }
+            }
+        }
+    }
+};
+
+Refusal refuse_turned(const OpDesc& op) {
+    if (op.as<ConvAttrs>().stride != 1) {
+        return "stride is not 1";
+    }
+    return refuse_unless_built(op, [](const OpDesc& o) { TurnedGradient{o}; });
+}
+
+std::int64_t turned_workspace(const OpDesc& op) {
+    const TurnedGradient gradient(op);
+    return gradient.turned_bytes() + gradient.call->scratch_bytes();
+}
+
+Kernel make_turned(const OpDesc& op) {
+    return [gradient = TurnedGradient(op)](const Operands& t) {
+        auto* turned = static_cast<float*>(t.workspace);
+        gradient.turn(t.input<float>(1), turned);
+        gradient.call->run({t.in[0], turned, t.out[0]}, static_cast<char*>(t.workspace) + gradient.turned_bytes());
+    };
+}
+
 template <std::shared_ptr<Call> (*kBuild)(const OpDesc&, bool), bool kDepthwise>
 std::shared_ptr<Call> build(const OpDesc& op) {
     return kBuild(op, kDepthwise);
@@ -107,6 +179,7 @@ std::shared_ptr<Call> build(const OpDesc& op) {
 }  // namespace
 
 const Implementation kConv2d = in_order<build<forward, false>>();
+const Implementation kConv2dDgradTurned{"onednn_turned", refuse_turned, turned_workspace, make_turned};
 const Implementation kConv2dDgrad = in_order<build<data_gradient, false>>();
 const Implementation kConv2dWgrad = in_order<build<weight_gradient, false>>();
 const Implementation kDepthwiseConv = in_order<build<forward, true>>();

@@ -1,15 +1,8 @@
 // The data side of the step: batch gather, augmentation, resizing, scaling.
 //
-// The affine map takes output places to input places (KERAS.md A.3). With theta the rotation, phi the shear, (tx, ty)
-// the shift in pixels, (zx, zy) the zoom, c, s = cos, sin(theta), S, C = sin, cos(theta + phi):
-//     Keras 2.15:  u = col - oh, v = row - ow, oh = h/2 - 0.5, ow = w/2 - 0.5
-//                  col_in = oh + c zx u - S zy v + c tx - s ty;   row_in = ow + s zx u + C zy v + s tx + c ty
-//     centred:     u = col - ow, v = row - oh, tx along columns, ty along rows, otherwise the same
 // In Keras 2.15 height_shift is tx, which moves columns: its long-standing behaviour, kept for parity.
-#include <array>
-#include <numbers>
-
 #include "engine/core/random.hpp"
+#include "engine/run/cpu/reference/affine.hpp"
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
@@ -18,11 +11,6 @@ namespace {
 
 /// Draws of one image, by position in its stream.
 enum Draw : std::uint64_t { kTheta, kTx, kTy, kShear, kZx, kZy, kFlipH, kFlipV, kBright, kDraws = 16 };
-
-struct Affine {
-    double a = 1, b = 0, c = 0;  // col_in = a col + b row + c
-    double d = 0, e = 1, f = 0;  // row_in = d col + e row + f
-};
 
 Affine draw_affine(const AugmentAttrs& attrs, const RandomStream& random, std::uint64_t image, const Nhwc& x) {
     const auto symmetric = [&](Draw what, float range) {
@@ -33,52 +21,14 @@ Affine draw_affine(const AugmentAttrs& attrs, const RandomStream& random, std::u
     };
     const auto h = static_cast<double>(x.h);
     const auto w = static_cast<double>(x.w);
-    const double theta = symmetric(kTheta, attrs.rotation) * std::numbers::pi / 180;
-    const double phi = symmetric(kShear, attrs.shear) * std::numbers::pi / 180;
-    const double tx = attrs.centred ? symmetric(kTx, attrs.width_shift) * w : symmetric(kTx, attrs.height_shift) * h;
-    const double ty = attrs.centred ? symmetric(kTy, attrs.height_shift) * h : symmetric(kTy, attrs.width_shift) * w;
-    const double zx = zoom(kZx);
-    const double zy = zoom(kZy);
-    const double cos_t = std::cos(theta), sin_t = std::sin(theta);
-    const double sin_tp = std::sin(theta + phi), cos_tp = std::cos(theta + phi);
-    const double col0 = attrs.centred ? w / 2 - 0.5 : h / 2 - 0.5;
-    const double row0 = attrs.centred ? h / 2 - 0.5 : w / 2 - 0.5;
-    Affine m{.a = cos_t * zx, .b = -sin_tp * zy, .d = sin_t * zx, .e = cos_tp * zy};
-    m.c = col0 + cos_t * tx - sin_t * ty - m.a * col0 - m.b * row0;
-    m.f = row0 + sin_t * tx + cos_t * ty - m.d * col0 - m.e * row0;
-    return m;
-}
-
-/// Half-sample symmetric: d c b a | a b c d | d c b a
-double reflect(double at, double size) {
-    const double period = 2 * size;
-    at = std::fmod(at + 0.5, period);
-    at = at < 0 ? at + period : at;
-    return (at < size ? at : period - at) - 0.5;
-}
-
-/// Bilinear, as scipy's order 1: coordinates first follow the fill mode, then clamp to the edge pixels' centres.
-template <class In>
-double sample(const In* image, const Nhwc& x, double row, double col, std::int64_t channel, const AugmentAttrs& attrs) {
-    const auto last_row = static_cast<double>(x.h - 1);
-    const auto last_col = static_cast<double>(x.w - 1);
-    if (attrs.fill == FillMode::kConstant && (row < 0 || col < 0 || row > last_row || col > last_col)) {
-        return static_cast<double>(attrs.fill_value);
-    }
-    if (attrs.fill == FillMode::kReflect) {
-        row = reflect(row, static_cast<double>(x.h));
-        col = reflect(col, static_cast<double>(x.w));
-    }
-    row = std::clamp(row, 0.0, last_row);
-    col = std::clamp(col, 0.0, last_col);
-    const auto r0 = static_cast<std::int64_t>(row);
-    const auto c0 = static_cast<std::int64_t>(col);
-    const std::int64_t r1 = std::min(r0 + 1, x.h - 1);
-    const std::int64_t c1 = std::min(c0 + 1, x.w - 1);
-    const double fr = row - static_cast<double>(r0);
-    const double fc = col - static_cast<double>(c0);
-    const auto at = [&](std::int64_t r, std::int64_t c) { return static_cast<double>(image[x(0, r, c, channel)]); };
-    return (1 - fr) * ((1 - fc) * at(r0, c0) + fc * at(r0, c1)) + fr * ((1 - fc) * at(r1, c0) + fc * at(r1, c1));
+    const AffineParameters p{
+        .theta = symmetric(kTheta, attrs.rotation),
+        .tx = attrs.centred ? symmetric(kTx, attrs.width_shift) * w : symmetric(kTx, attrs.height_shift) * h,
+        .ty = attrs.centred ? symmetric(kTy, attrs.height_shift) * h : symmetric(kTy, attrs.width_shift) * w,
+        .shear = symmetric(kShear, attrs.shear),
+        .zx = zoom(kZx),
+        .zy = zoom(kZy)};
+    return affine_matrix(p, h, w, attrs.centred);
 }
 
 template <class In, class Out>
@@ -98,7 +48,8 @@ void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::i
             for (std::int64_t c = 0; c < x.c; ++c) {
                 double v = attrs.any_affine()
                                ? sample(source, x, m.d * from_col + m.e * from_row + m.f,
-                                        m.a * from_col + m.b * from_row + m.c, c, attrs)
+                                        m.a * from_col + m.b * from_row + m.c, c, attrs.fill,
+                                        static_cast<double>(attrs.fill_value))
                                : static_cast<double>(source[x(0, static_cast<std::int64_t>(from_row),
                                                               static_cast<std::int64_t>(from_col), c)]);
                 if (bright) {  // Keras truncates to bytes twice
@@ -208,7 +159,8 @@ Kernel resize(const OpDesc& desc) {
                     const In* image = t.input<In>(0) + x(line / y.h, 0, 0);
                     const double centre_w = (static_cast<double>(i / y.c) + 0.5) * scale_w;
                     const double v = bilinear
-                                         ? sample(image, x, centre_h - 0.5, centre_w - 0.5, i % y.c, AugmentAttrs{})
+                                         ? sample(image, x, centre_h - 0.5, centre_w - 0.5, i % y.c,
+                                                  FillMode::kNearest, 0)
                                          : static_cast<double>(image[x(0, static_cast<std::int64_t>(centre_h),
                                                                        static_cast<std::int64_t>(centre_w), i % y.c)]);
                     t.output<T>(0)[line * y.w * y.c + i] = static_cast<T>(v);

@@ -1,0 +1,214 @@
+// Plans of random training steps: memory is never shared by values that are needed at once, and however memory is laid
+// out, and against a naive interpreter, every bit is the same.
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "engine/run/cpu/cpu_device.hpp"
+#include "engine/run/executor.hpp"
+#include "tests/support/interpreter.hpp"
+#include "tests/support/random_graph.hpp"
+#include "tests/support/threads.hpp"
+
+namespace fer::test {
+namespace {
+
+std::size_t at(ValueId id) { return static_cast<std::size_t>(id); }
+
+PlanOptions plan_options(bool in_place, bool share) {
+    PlanOptions options;
+    options.in_place = in_place;
+    options.share = share;
+    options.gap = kCanaryBytes;
+    return options;
+}
+
+/// When a value is written and last needed, found from the steps alone: what the placements are judged by.
+struct Need {
+    int first = -1, last = -1;
+};
+
+std::vector<Need> needs_of(const Plan& plan) {
+    std::vector<Need> needs(plan.graph.values().size());
+    for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
+        const Node& node = plan.graph.nodes()[at(plan.steps[at(s)].node)];
+        for (const auto* ids : {&node.inputs, &node.outputs}) {
+            for (const ValueId id : *ids) {
+                Need& need = needs[at(id)];
+                need.first = need.first < 0 ? s : need.first;
+                need.last = s;
+            }
+        }
+    }
+    for (const ValueId id : plan.graph.kept()) {
+        needs[at(id)].last = static_cast<int>(plan.steps.size());  // beyond the last step
+    }
+    return needs;
+}
+
+/// The values whose memory `id` is, itself included.
+std::set<ValueId> ancestors(const Plan& plan, ValueId id) {
+    std::set<ValueId> list{id};
+    while (plan.placements[at(id)].shares != kNoValue) {
+        id = plan.placements[at(id)].shares;
+        list.insert(id);
+    }
+    return list;
+}
+
+/// May `late`, which lies in the memory of `early`, overlap it in time? A view may; an in-place result may in the one
+/// step that reads the one and writes the other.
+bool may_overlap(const Plan& plan, const std::vector<Need>& needs, ValueId early, ValueId late) {
+    if (!ancestors(plan, late).contains(early)) {
+        return false;
+    }
+    ValueId id = late;
+    while (id != early) {
+        const int writer = plan.graph.value(id).writer;
+        if (!is_view(plan.graph.nodes()[at(writer)].kind)) {
+            return needs[at(early)].last <= needs[at(id)].first;
+        }
+        id = plan.placements[at(id)].shares;
+    }
+    return true;
+}
+
+void expect_sound_memory(const Plan& plan) {
+    const std::vector<Need> needs = needs_of(plan);
+    std::vector<ValueId> arena;
+    for (std::size_t i = 0; i < needs.size(); ++i) {
+        const Placement& p = plan.placements[i];
+        if (p.place == Place::kArena) {
+            arena.push_back(static_cast<ValueId>(i));
+            EXPECT_LE(p.offset + plan.graph.values()[i].info.bytes(), plan.arena_bytes);
+        }
+    }
+    const auto bytes_of = [&](ValueId id) { return plan.graph.value(id).info.bytes(); };
+    const auto apart = [&](std::int64_t a, std::int64_t a_bytes, std::int64_t b, std::int64_t b_bytes) {
+        return a + a_bytes <= b || b + b_bytes <= a;
+    };
+    for (const ValueId a : arena) {
+        for (const ValueId b : arena) {
+            const bool at_once = needs[at(a)].first <= needs[at(b)].last && needs[at(b)].first <= needs[at(a)].last;
+            if (a < b && at_once &&
+                !apart(plan.placements[at(a)].offset, bytes_of(a), plan.placements[at(b)].offset, bytes_of(b))) {
+                EXPECT_TRUE(may_overlap(plan, needs, a, b) || may_overlap(plan, needs, b, a))
+                    << plan.graph.value(a).name << " and " << plan.graph.value(b).name;
+            }
+        }
+        for (int s = needs[at(a)].first; s <= std::min(needs[at(a)].last, static_cast<int>(plan.steps.size()) - 1); ++s) {
+            const PlanStep& step = plan.steps[at(s)];
+            EXPECT_TRUE(step.workspace_bytes == 0 || apart(plan.placements[at(a)].offset, bytes_of(a),
+                                                           step.workspace_offset, step.workspace_bytes))
+                << plan.graph.value(a).name << " and the scratch of " << step.op.name;
+        }
+    }
+}
+
+using Bits = std::map<std::string, std::vector<std::byte>>;
+
+std::vector<std::byte> bytes_at(const void* data, std::int64_t count) {
+    const auto* begin = static_cast<const std::byte*>(data);
+    return {begin, begin + count};
+}
+
+/// Kept and persistent values after two steps, by the interpreter.
+Bits interpret(const Graph& graph, const Device& device) {
+    Interpreter run(graph, device);
+    for (std::size_t i = 0; i < graph.values().size(); ++i) {
+        if (graph.values()[i].writer < 0) {
+            run.set(static_cast<ValueId>(i), starting_numbers(graph.values()[i]));
+        }
+    }
+    run.run();
+    run.run();
+    Bits bits;
+    for (std::size_t i = 0; i < graph.values().size(); ++i) {
+        const Value& value = graph.values()[i];
+        const bool persistent = value.role != Role::kInput && value.role != Role::kTemporary;
+        if (persistent || std::ranges::count(graph.kept(), static_cast<ValueId>(i)) > 0) {
+            bits[value.name] = bytes_at(run.data<std::byte>(static_cast<ValueId>(i)).data(), value.info.bytes());
+        }
+    }
+    return bits;
+}
+
+/// The same by a plan.
+Bits execute(const Graph& graph, const Device& device, const PlanOptions& options) {
+    Plan plan = make_plan(graph, device, options);
+    expect_sound_memory(plan);
+    const Graph* graphs[] = {&graph};
+    const Variables variables(graphs);
+    std::map<std::string, const void*> inputs;
+    std::vector<std::vector<float>> floats;
+    std::vector<std::vector<std::int32_t>> integers;
+    for (const Value& value : graph.values()) {
+        if (value.writer >= 0) {
+            continue;
+        }
+        const std::vector<double> numbers = starting_numbers(value);
+        if (value.role == Role::kInput && value.info.dtype == DType::kF32) {
+            inputs[value.name] = floats.emplace_back(as<float>(numbers)).data();
+        } else if (value.role == Role::kInput) {
+            inputs[value.name] = integers.emplace_back(as<std::int32_t>(numbers)).data();
+        } else if (value.info.dtype == DType::kF32) {
+            std::ranges::copy(as<float>(numbers), variables.get<float>(value.name).begin());
+        } else if (value.info.dtype == DType::kF64) {
+            std::ranges::copy(numbers, variables.get<double>(value.name).begin());
+        } else {
+            std::ranges::copy(as<std::int64_t>(numbers), variables.get<std::int64_t>(value.name).begin());
+        }
+    }
+    Arena arena;
+    arena.reserve(plan.arena_bytes);
+    std::memset(arena.data(), kPoison, static_cast<std::size_t>(arena.bytes()));
+    Executor executor(std::move(plan), variables, arena, inputs);
+    executor.run();
+    const std::int64_t allocations = Buffer::allocations();
+    executor.run();
+    EXPECT_EQ(Buffer::allocations(), allocations) << "a step allocates";
+
+    Bits bits;
+    for (const auto& [name, entry] : variables.entries()) {
+        bits[name] = bytes_at(entry.address, entry.info.bytes());
+    }
+    for (const ValueId id : graph.kept()) {
+        const auto values = executor.read<float>(id);
+        bits[graph.value(id).name] = bytes_at(values.data(), static_cast<std::int64_t>(values.size_bytes()));
+    }
+    return bits;
+}
+
+void expect_same(const Bits& got, const Bits& want, const char* how) {
+    ASSERT_EQ(got.size(), want.size());
+    for (const auto& [name, bits] : want) {
+        EXPECT_TRUE(got.contains(name) && got.at(name) == bits) << name << " differs " << how;
+    }
+}
+
+class RandomGraphs : public ::testing::TestWithParam<std::uint64_t> {
+    const Threads one_{1};
+};
+
+TEST_P(RandomGraphs, EveryLayoutGivesTheBitsOfTheInterpreter) {
+    const RandomGraph random(GetParam());
+    const bool reference = GetParam() % 5 != 0;  // oneDNN builds its primitives slowly: every fifth
+    const Device& device = cpu_device(reference);
+    const Bits want = interpret(random.graph, device);
+    expect_same(execute(random.graph, device, plan_options(true, true)), want, "with sharing in place");
+    expect_same(execute(random.graph, device, plan_options(false, true)), want, "with sharing");
+    expect_same(execute(random.graph, device, plan_options(false, false)), want, "without sharing");
+}
+
+TEST_P(RandomGraphs, SharingSavesMemory) {
+    const RandomGraph random(GetParam());
+    const Plan shared = make_plan(random.graph, cpu_device(true), plan_options(true, true));
+    const Plan apart = make_plan(random.graph, cpu_device(true), plan_options(false, false));
+    EXPECT_LT(shared.arena_bytes, apart.arena_bytes);
+    EXPECT_GE(shared.arena_bytes, shared.busiest_bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomGraphs, ::testing::Range<std::uint64_t>(0, 60));
+
+}  // namespace
+}  // namespace fer::test
