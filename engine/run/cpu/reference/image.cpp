@@ -1,5 +1,4 @@
-// The data side of the step: batch gather, augmentation, resizing, scaling.
-//
+// The data side of the step: batch gather, augmentation (its map: affine.hpp), resizing, scaling.
 // In Keras 2.15 height_shift is tx, which moves columns: its long-standing behaviour, kept for parity.
 #include "engine/core/random.hpp"
 #include "engine/run/cpu/reference/affine.hpp"
