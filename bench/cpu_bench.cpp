@@ -9,8 +9,8 @@
 #include "engine/data/dataset.hpp"
 #include "engine/data/synthetic.hpp"
 #include "engine/graph/step.hpp"
-#include "engine/run/cpu/cpu_device.hpp"
 #include "engine/plan/plan.hpp"
+#include "engine/run/cpu/cpu_device.hpp"
 #include "models/models.hpp"
 
 namespace {

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts here: runs named steps, each with its output in a log of its own and one line for the reader.
 
 # use_logs FOLDER: where the logs of this script go.

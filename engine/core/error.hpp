@@ -68,17 +68,17 @@ using OutputError = ErrorOf<Fault::kOutput>;
 
 /// A contract the caller broke. The message carries the values:
 ///     FER_CHECK(rate < 1, "dropout rate must be below 1, got {}", rate);
-#define FER_CHECK(condition, ...)                             \
-    do {                                                      \
-        if (!(condition)) {                                   \
+#define FER_CHECK(condition, ...)                              \
+    do {                                                       \
+        if (!(condition)) {                                    \
             throw ::fer::UsageError(fmt::format(__VA_ARGS__)); \
-        }                                                     \
+        }                                                      \
     } while (false)
 
 /// A condition only a bug in this program can break.
-#define FER_ASSERT(condition, ...)                               \
-    do {                                                         \
-        if (!(condition)) {                                      \
+#define FER_ASSERT(condition, ...)                                \
+    do {                                                          \
+        if (!(condition)) {                                       \
             throw ::fer::InternalError(fmt::format(__VA_ARGS__)); \
-        }                                                        \
+        }                                                         \
     } while (false)

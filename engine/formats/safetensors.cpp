@@ -25,12 +25,13 @@ constexpr TypeName kTypes[] = {{DType::kF64, "F64"},   {DType::kI64, "I64"}, {DT
                                {DType::kBF16, "BF16"}, {DType::kF16, "F16"}, {DType::kU8, "U8"}};
 
 std::uint32_t crc32_of(std::uint32_t crc, const void* data, std::size_t count) {
+    if (count == 0) {
+        return crc;  // zlib starts anew when the address is null, as that of an empty tensor may be
+    }
     return static_cast<std::uint32_t>(::crc32_z(crc, static_cast<const Bytef*>(data), count));
 }
 
-const char* type_name(DType dtype) {
-    return std::ranges::find(kTypes, dtype, &TypeName::dtype)->name;
-}
+const char* type_name(DType dtype) { return std::ranges::find(kTypes, dtype, &TypeName::dtype)->name; }
 
 /// What a file that is no safetensors file looks like.
 std::string looks_like(std::string_view bytes) {
@@ -111,7 +112,8 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
         for (int i = 0; i < t->shape.rank(); ++i) {
             shape.push_back(t->shape[i]);
         }
-        header[t->name] = {{"dtype", type_name(t->dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + bytes}}};
+        header[t->name] = {
+            {"dtype", type_name(t->dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + bytes}}};
         offset += bytes;
     }
     metadata[kChecksum] = fmt::format("{:08x}", crc);
@@ -169,6 +171,9 @@ void SafetensorsFile::parse() {
         if (tensor != "__metadata__") {
             parse_entry(tensor, &value);
             continue;
+        }
+        if (!value.is_object()) {
+            fail("its metadata is not an object");
         }
         for (const auto& [key, item] : value.items()) {
             if (!item.is_string()) {

@@ -44,7 +44,8 @@ void Gradients::start(ValueId loss, std::span<const ValueId> wrt) {
             wanted_[static_cast<std::size_t>(out)] |= static_cast<char>(any);
         }
     }
-    FER_CHECK(wanted_[static_cast<std::size_t>(loss)], "the loss '{}' depends on no parameter", graph_.value(loss).name);
+    FER_CHECK(wanted_[static_cast<std::size_t>(loss)], "the loss '{}' depends on no parameter",
+              graph_.value(loss).name);
 }
 
 std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt) {
@@ -59,8 +60,9 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const V
 
     for (std::size_t i = forward_nodes; i-- > 0;) {
         const Node node = graph.nodes()[i];  // a copy: rules append nodes
-        const bool passes = std::any_of(node.inputs.begin(), node.inputs.end(),
-                                        [&](ValueId id) { return gradients.wanted_[static_cast<std::size_t>(id)] != 0; });
+        const bool passes = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+            return gradients.wanted_[static_cast<std::size_t>(id)] != 0;
+        });
         if (node.outputs.empty() || !passes || gradients.collect(node.outputs[0]) == kNoValue) {
             continue;
         }

@@ -34,8 +34,8 @@ private:
     std::vector<char> wanted_;                         // per value
 };
 
-/// Appends the backward nodes and returns d(loss)/d(p) for each p of `wrt`, marked Role::kGradient when p is a parameter.
-/// Only what `wrt` needs is built: with a frozen trunk the backward pass stops at the first trained layer.
+/// Appends the backward nodes and returns d(loss)/d(p) for each p of `wrt`, marked Role::kGradient when p is a
+/// parameter. Only what `wrt` needs is built: with a frozen trunk the backward pass stops at the first trained layer.
 /// UsageError if the loss is not a scalar, does not depend on some p, or passes through an op without a gradient.
 std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt);
 

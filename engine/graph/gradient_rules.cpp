@@ -11,7 +11,8 @@ std::string sub(const Node& node, const char* what) { return node.name + "/" + w
 ValueId before_activation(Gradients& g, const Node& node, Activation activation) {
     const ValueId dy = g.of_output(node);
     switch (activation) {
-        case Activation::kNone: return dy;
+        case Activation::kNone:
+            return dy;
         case Activation::kRelu:
             return g.graph().apply1(OpKind::kReluGrad, sub(node, "drelu"), NoAttrs{}, {dy, node.outputs[0]});
         case Activation::kRelu6:
@@ -37,8 +38,7 @@ void grad_conv2d(Gradients& g, const Node& node) {
         ConvAttrs w = attrs;
         w.kernel = g.graph().value(node.inputs[1]).info.shape;
         w.bias = node.inputs.size() == 3;
-        give_weight_gradients(
-            g, node, g.graph().apply(OpKind::kConv2dWgrad, sub(node, "dw"), w, {node.inputs[0], dy}));
+        give_weight_gradients(g, node, g.graph().apply(OpKind::kConv2dWgrad, sub(node, "dw"), w, {node.inputs[0], dy}));
     }
     if (g.wanted(node, 0)) {
         attrs.input = g.graph().value(node.inputs[0]).info.shape;
@@ -65,12 +65,10 @@ void grad_dense(Gradients& g, const Node& node) {
     const ValueId dy = before_activation(g, node, std::get<DenseAttrs>(node.attrs).activation);
     if (g.wanted(node, 1)) {
         const DenseAttrs w{.bias = node.inputs.size() == 3};
-        give_weight_gradients(g, node,
-                              g.graph().apply(OpKind::kDenseWgrad, sub(node, "dw"), w, {node.inputs[0], dy}));
+        give_weight_gradients(g, node, g.graph().apply(OpKind::kDenseWgrad, sub(node, "dw"), w, {node.inputs[0], dy}));
     }
     if (g.wanted(node, 0)) {
-        g.give(node, 0,
-               g.graph().apply1(OpKind::kDenseDgrad, sub(node, "dx"), DenseAttrs{}, {dy, node.inputs[1]}));
+        g.give(node, 0, g.graph().apply1(OpKind::kDenseDgrad, sub(node, "dx"), DenseAttrs{}, {dy, node.inputs[1]}));
     }
 }
 
@@ -100,7 +98,8 @@ void grad_batch_norm_inference(Gradients& g, const Node& node) {
 }
 
 void grad_relu(Gradients& g, const Node& node) {
-    g.give(node, 0, g.graph().apply1(OpKind::kReluGrad, sub(node, "dx"), NoAttrs{}, {g.of_output(node), node.outputs[0]}));
+    g.give(node, 0,
+           g.graph().apply1(OpKind::kReluGrad, sub(node, "dx"), NoAttrs{}, {g.of_output(node), node.outputs[0]}));
 }
 
 void grad_relu6(Gradients& g, const Node& node) {

@@ -26,8 +26,8 @@ struct Value {
     std::string name;
     TensorInfo info;
     Role role = Role::kTemporary;
-    int writer = -1;           // node that writes it; -1 for inputs, parameters and state
-    ValueId of = kNoValue;     // kGradient: its parameter
+    int writer = -1;        // node that writes it; -1 for inputs, parameters and state
+    ValueId of = kNoValue;  // kGradient: its parameter
 };
 
 struct Node {

@@ -34,9 +34,9 @@ ValueId Net::variable(const char* name, const Shape& shape, Init init, std::int6
                       bool trainable) {
     trainable = trainable && options_.trainable;
     const DType real = graph_.value(here_).info.dtype;
-    const ValueId id = graph_.add(fmt::format("{}/{}", layers_.back().name, name),
-                                  trainable ? Role::kParameter : Role::kState,
-                                  {shape, real == DType::kF64 ? DType::kF64 : DType::kF32});
+    const ValueId id =
+        graph_.add(fmt::format("{}/{}", layers_.back().name, name), trainable ? Role::kParameter : Role::kState,
+                   {shape, real == DType::kF64 ? DType::kF64 : DType::kF32});
     variables_.push_back({id, init, fan_in, fan_out, trainable});
     layers_.back().variables.push_back(id);
     return id;

@@ -46,9 +46,9 @@ struct DenseOptions {
 
 struct NetOptions {
     Mode mode = Mode::kTrain;
-    float width = 1;       // multiplies filters and hidden units; the classes stay
-    bool dropout = true;   // false: dropout layers pass their input on, for comparisons
-    bool trainable = true; // false: kernels are state, batch norms use their moving statistics
+    float width = 1;        // multiplies filters and hidden units; the classes stay
+    bool dropout = true;    // false: dropout layers pass their input on, for comparisons
+    bool trainable = true;  // false: kernels are state, batch norms use their moving statistics
 };
 
 class Net {

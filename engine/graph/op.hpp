@@ -15,16 +15,60 @@ namespace fer {
 
 enum class OpKind : std::uint8_t {
     // data
-    kGather, kAugment, kRescale, kStandardize, kResize, kGrayToRgb,
+    kGather,
+    kAugment,
+    kRescale,
+    kStandardize,
+    kResize,
+    kGrayToRgb,
     // forward
-    kConv2d, kDepthwiseConv, kDense, kBias, kBatchNorm, kBatchNormInference, kRelu, kRelu6, kSoftmax,
-    kSoftmaxXent, kMaxPool, kAvgPool, kGlobalAvgPool, kZeroPad, kAdd, kFlatten, kDropout, kL2Penalty, kCast, kConstant,
+    kConv2d,
+    kDepthwiseConv,
+    kDense,
+    kBias,
+    kBatchNorm,
+    kBatchNormInference,
+    kRelu,
+    kRelu6,
+    kSoftmax,
+    kSoftmaxXent,
+    kMaxPool,
+    kAvgPool,
+    kGlobalAvgPool,
+    kZeroPad,
+    kAdd,
+    kFlatten,
+    kDropout,
+    kL2Penalty,
+    kCast,
+    kConstant,
     // backward
-    kConv2dDgrad, kConv2dWgrad, kDepthwiseDgrad, kDepthwiseWgrad, kDenseDgrad, kDenseWgrad, kBiasGrad,
-    kBatchNormGrad, kBatchNormInferenceGrad, kReluGrad, kRelu6Grad, kSoftmaxGrad, kSoftmaxXentGrad, kMaxPoolGrad,
-    kAvgPoolGrad, kGlobalAvgPoolGrad, kCrop, kUnflatten, kL2Grad,
+    kConv2dDgrad,
+    kConv2dWgrad,
+    kDepthwiseDgrad,
+    kDepthwiseWgrad,
+    kDenseDgrad,
+    kDenseWgrad,
+    kBiasGrad,
+    kBatchNormGrad,
+    kBatchNormInferenceGrad,
+    kReluGrad,
+    kRelu6Grad,
+    kSoftmaxGrad,
+    kSoftmaxXentGrad,
+    kMaxPoolGrad,
+    kAvgPoolGrad,
+    kGlobalAvgPoolGrad,
+    kCrop,
+    kUnflatten,
+    kL2Grad,
     // update
-    kAdam, kSgd, kRmsProp, kEma, kMetrics, kAdvance,
+    kAdam,
+    kSgd,
+    kRmsProp,
+    kEma,
+    kMetrics,
+    kAdvance,
     kCount
 };
 
@@ -159,7 +203,7 @@ struct OpDesc {
 
     template <class T>
     const T& as() const {
-        FER_ASSERT(std::holds_alternative<T>(attrs), "{}: wrong attributes for this op", name);
+        FER_CHECK(std::holds_alternative<T>(attrs), "wrong attributes: they belong to another op");
         return std::get<T>(attrs);
     }
 };

@@ -76,8 +76,7 @@ void build_loss(Step& step, const StepOptions& options, const Built& built, Valu
         const std::string name = terms.size() == 1 ? "l2" : fmt::format("l2_{}", terms.size() - 1);
         terms.push_back(graph.apply1(OpKind::kL2Penalty, name, ScalarAttrs{factor}, kernels));
     }
-    step.total_loss =
-        terms.size() == 1 ? step.loss : graph.apply1(OpKind::kAdd, "total_loss", NoAttrs{}, terms);
+    step.total_loss = terms.size() == 1 ? step.loss : graph.apply1(OpKind::kAdd, "total_loss", NoAttrs{}, terms);
     graph.keep(step.total_loss);
     graph.keep(step.probabilities);
     graph.apply(OpKind::kMetrics, "metrics_update", NoAttrs{}, {step.total_loss, outputs[2]}, {step.metrics});

@@ -14,14 +14,14 @@ using OptimizerAttrs = std::variant<AdamAttrs, SgdAttrs, RmsPropAttrs>;
 
 /// How stored bytes become the model's input.
 struct InputOptions {
-    std::int64_t images = 0;             // of the data set
-    std::int64_t stored_height = 48;     // of the data set
+    std::int64_t images = 0;          // of the data set
+    std::int64_t stored_height = 48;  // of the data set
     std::int64_t stored_width = 48;
     int height = 48, width = 48, channels = 1;  // of the model
-    bool bilinear = true;                // how to resize when the two differ
-    RescaleAttrs rescale;                // y = x * scale + offset
+    bool bilinear = true;                       // how to resize when the two differ
+    RescaleAttrs rescale;                       // y = x * scale + offset
     AugmentAttrs augment;
-    bool augment_evaluation = false;     // off: only training images are augmented
+    bool augment_evaluation = false;  // off: only training images are augmented
 };
 
 struct StepOptions {
@@ -42,22 +42,22 @@ struct Step {
     std::vector<Layer> layers;
     std::vector<Variable> variables;
     std::vector<FusionCount> fusions;
-    ValueId images = kNoValue, labels = kNoValue, order = kNoValue;       // inputs
-    ValueId class_weights = kNoValue, learning_rate = kNoValue;           // state
-    ValueId clock = kNoValue, metrics = kNoValue;                         // state
+    ValueId images = kNoValue, labels = kNoValue, order = kNoValue;  // inputs
+    ValueId class_weights = kNoValue, learning_rate = kNoValue;      // state
+    ValueId clock = kNoValue, metrics = kNoValue;                    // state
     ValueId input = kNoValue, loss = kNoValue, total_loss = kNoValue, probabilities = kNoValue;
 };
 
 /// Value names every step has; trainer and tests find them by these.
-inline constexpr const char* kImages = "images";                // u8 (n, h, w)
-inline constexpr const char* kLabels = "labels";                // i32 (n)
-inline constexpr const char* kOrder = "order";                  // i32 (n): the batch is order[cursor .. cursor+batch)
-inline constexpr const char* kClock = "clock";                  // i64, ClockField
-inline constexpr const char* kMetrics = "metrics";              // f64, MetricField
+inline constexpr const char* kImages = "images";    // u8 (n, h, w)
+inline constexpr const char* kLabels = "labels";    // i32 (n)
+inline constexpr const char* kOrder = "order";      // i32 (n): the batch is order[cursor .. cursor+batch)
+inline constexpr const char* kClock = "clock";      // i64, ClockField
+inline constexpr const char* kMetrics = "metrics";  // f64, MetricField
 inline constexpr const char* kEvaluationClock = "evaluation/clock";
 inline constexpr const char* kEvaluationMetrics = "evaluation/metrics";
-inline constexpr const char* kLearningRate = "learning_rate";   // ()
-inline constexpr const char* kClassWeights = "class_weights";   // (classes)
+inline constexpr const char* kLearningRate = "learning_rate";  // ()
+inline constexpr const char* kClassWeights = "class_weights";  // (classes)
 
 /// One optimizer step on `batch` images. Moments are named "adam/m/<parameter>" and so on.
 Step training_step(ModelBuilder model, const StepOptions& options);

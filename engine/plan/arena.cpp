@@ -11,7 +11,8 @@ ArenaPlan plan_arena(std::span<const Lifetime> lifetimes, std::int64_t gap) {
     };
     std::vector<std::size_t> by_size(lifetimes.size());
     std::iota(by_size.begin(), by_size.end(), std::size_t{0});
-    std::ranges::stable_sort(by_size, [&](std::size_t a, std::size_t b) { return padded(lifetimes[a]) > padded(lifetimes[b]); });
+    std::ranges::stable_sort(by_size,
+                             [&](std::size_t a, std::size_t b) { return padded(lifetimes[a]) > padded(lifetimes[b]); });
 
     ArenaPlan plan;
     plan.offsets.assign(lifetimes.size(), 0);
@@ -20,7 +21,8 @@ ArenaPlan plan_arena(std::span<const Lifetime> lifetimes, std::int64_t gap) {
         const std::int64_t bytes = padded(lifetimes[i]);
         std::int64_t offset = 0;
         for (const std::size_t other : placed) {
-            const bool together = lifetimes[i].first <= lifetimes[other].last && lifetimes[other].first <= lifetimes[i].last;
+            const bool together =
+                lifetimes[i].first <= lifetimes[other].last && lifetimes[other].first <= lifetimes[i].last;
             if (!together) {
                 continue;
             }

@@ -38,10 +38,14 @@ std::string step_note(const Plan& plan, const PlanStep& step) {
 std::string location(const Plan& plan, ValueId id) {
     const Placement& p = plan.placements[static_cast<std::size_t>(id)];
     switch (p.place) {
-        case Place::kArena: return std::to_string(p.offset);
-        case Place::kPersistent: return "kept";
-        case Place::kInput: return "input";
-        case Place::kNowhere: return "-";
+        case Place::kArena:
+            return std::to_string(p.offset);
+        case Place::kPersistent:
+            return "kept";
+        case Place::kInput:
+            return "input";
+        case Place::kNowhere:
+            return "-";
     }
     return "-";
 }
@@ -64,7 +68,8 @@ std::string explain_step(const Plan& plan, const PlanStep& step) {
     for (const Declined& d : step.declined) {
         text += fmt::format("  {} declined: {}\n", d.implementation, d.reason);
     }
-    text += fmt::format("  runs    {}\n  flops   {}\n", step.implementation == nullptr ? "nothing: a view" : step.implementation->name,
+    text += fmt::format("  runs    {}\n  flops   {}\n",
+                        step.implementation == nullptr ? "nothing: a view" : step.implementation->name,
                         thousands(flops_of(step.op)));
     return text;
 }
@@ -100,18 +105,20 @@ std::string describe(const Plan& plan, const std::string& explain) {
         const Node& node = plan.graph.nodes()[static_cast<std::size_t>(step.node)];
         const bool writes = !node.outputs.empty();
         const auto megaflops = static_cast<double>(flops_of(step.op)) * 1e-6;
-        std::string line = fmt::format(
-            "{:>4}  {:<{}}  {:<33} {:<20} {:>11} {:>12} {:>9}  {}", s, step.op.name, widest,
-            fmt::format("{}.{}", name_of(step.op.kind), step.implementation == nullptr ? "view" : step.implementation->name),
-            writes ? step.op.out[0].shape.str() : fmt::format("{} tensors", step.op.state.size()),
-            writes ? location(plan, node.outputs[0]) : "kept", writes ? step.op.out[0].bytes() : 0,
-            megaflops == 0 ? "" : fmt::format("{:.1f}", megaflops), step_note(plan, step));
+        std::string line =
+            fmt::format("{:>4}  {:<{}}  {:<33} {:<20} {:>11} {:>12} {:>9}  {}", s, step.op.name, widest,
+                        fmt::format("{}.{}", name_of(step.op.kind),
+                                    step.implementation == nullptr ? "view" : step.implementation->name),
+                        writes ? step.op.out[0].shape.str() : fmt::format("{} tensors", step.op.state.size()),
+                        writes ? location(plan, node.outputs[0]) : "kept", writes ? step.op.out[0].bytes() : 0,
+                        megaflops == 0 ? "" : fmt::format("{:.1f}", megaflops), step_note(plan, step));
         line.erase(line.find_last_not_of(' ') + 1);
         text += line + "\n";
     }
-    text += fmt::format("arena {} (busiest step {}), weights, gradients and state {}, {:.2f} GFLOP, 0 allocations per step\n",
-                        mib(plan.arena_bytes), mib(plan.busiest_bytes), mib(plan.persistent_bytes),
-                        static_cast<double>(plan.flops()) * 1e-9);
+    text += fmt::format(
+        "arena {} (busiest step {}), weights, gradients and state {}, {:.2f} GFLOP, 0 allocations per step\n",
+        mib(plan.arena_bytes), mib(plan.busiest_bytes), mib(plan.persistent_bytes),
+        static_cast<double>(plan.flops()) * 1e-9);
     return text;
 }
 

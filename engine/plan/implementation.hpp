@@ -39,9 +39,9 @@ struct Operands {
 using Kernel = std::function<void(const Operands&)>;
 
 struct Implementation {
-    std::string_view name;                      // "onednn", "reference", "handwritten", "cudnn"
-    Refusal (*refuses)(const OpDesc&);          // null: accepts everything
-    std::int64_t (*workspace)(const OpDesc&);   // bytes of scratch; null: none
+    std::string_view name;                     // "onednn", "reference", "handwritten", "cudnn"
+    Refusal (*refuses)(const OpDesc&);         // null: accepts everything
+    std::int64_t (*workspace)(const OpDesc&);  // bytes of scratch; null: none
     Kernel (*make)(const OpDesc&);
 };
 

@@ -19,8 +19,8 @@ std::vector<int> needed_nodes(const Graph& graph) {
     std::vector<int> needed;
     for (int n = static_cast<int>(graph.nodes().size()) - 1; n >= 0; --n) {
         const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
-        const bool used = !node.state.empty() ||
-                          std::ranges::any_of(node.outputs, [&](ValueId id) { return wanted[at(id)] != 0; });
+        const bool used =
+            !node.state.empty() || std::ranges::any_of(node.outputs, [&](ValueId id) { return wanted[at(id)] != 0; });
         if (used) {
             needed.push_back(n);
             for (const ValueId id : node.inputs) {
@@ -75,17 +75,21 @@ void choose(PlanStep& step, const Device& device, const PlanOptions& options) {
     for (const Declined& d : step.declined) {
         reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", d.implementation, d.reason);
     }
-    throw UsageError(fmt::format("no implementation of {} '{}' on {}", name_of(step.op.kind), step.op.name, device.name()))
+    throw UsageError(
+        fmt::format("no implementation of {} '{}' on {}", name_of(step.op.kind), step.op.name, device.name()))
         .because(reasons.empty() ? "the device does not have this op" : reasons);
 }
 
 Place place_of(Role role) {
     switch (role) {
-        case Role::kInput: return Place::kInput;
+        case Role::kInput:
+            return Place::kInput;
         case Role::kParameter:
         case Role::kGradient:
-        case Role::kState: return Place::kPersistent;
-        case Role::kTemporary: return Place::kArena;
+        case Role::kState:
+            return Place::kPersistent;
+        case Role::kTemporary:
+            return Place::kArena;
     }
     return Place::kArena;
 }
@@ -133,8 +137,8 @@ void share_memory(Plan& plan, const PlanOptions& options) {
         const ValueId owner = owner_of(plan, node.inputs[0]);
         Placement& o = plan.placements[at(owner)];
         Placement& mine = plan.placements[at(out)];
-        const bool dies_here = o.place == Place::kArena && o.last == s &&
-                               graph.value(owner).info.bytes() == graph.value(out).info.bytes();
+        const bool dies_here =
+            o.place == Place::kArena && o.last == s && graph.value(owner).info.bytes() == graph.value(out).info.bytes();
         // An input listed twice would be overwritten while it is still read.
         const auto uses = std::ranges::count_if(node.inputs, [&](ValueId id) { return owner_of(plan, id) == owner; });
         if (view || (dies_here && uses == 1 && mine.place == Place::kArena)) {
@@ -180,8 +184,8 @@ void lay_out(Plan& plan, const PlanOptions& options) {
     for (std::size_t i = 0; i < plan.placements.size(); ++i) {
         const ValueId owner = owner_of(plan, static_cast<ValueId>(i));
         plan.placements[i].offset = plan.placements[at(owner)].offset;
-        plan.placements[i].place = plan.placements[i].place == Place::kNowhere ? Place::kNowhere
-                                                                              : plan.placements[at(owner)].place;
+        plan.placements[i].place =
+            plan.placements[i].place == Place::kNowhere ? Place::kNowhere : plan.placements[at(owner)].place;
     }
 }
 
@@ -193,6 +197,16 @@ std::int64_t Plan::flops() const {
         total += flops_of(step.op);
     }
     return total;
+}
+
+std::map<std::string, std::string> parse_forced(const std::vector<std::string>& pairs) {
+    std::map<std::string, std::string> force;
+    for (const std::string& pair : pairs) {
+        const std::size_t equals = pair.find('=');
+        FER_CHECK(equals != std::string::npos, "an implementation is forced by op=name, got '{}'", pair);
+        force[pair.substr(0, equals)] = pair.substr(equals + 1);
+    }
+    return force;
 }
 
 Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& options) {

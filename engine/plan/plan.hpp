@@ -53,9 +53,12 @@ struct Plan {
 struct PlanOptions {
     std::map<std::string, std::string> force;  // op name -> implementation name
     bool in_place = true;
-    bool share = true;         // false: every value gets bytes of its own
-    std::int64_t gap = 0;      // canary bytes behind every arena buffer
+    bool share = true;     // false: every value gets bytes of its own
+    std::int64_t gap = 0;  // canary bytes behind every arena buffer
 };
+
+/// "conv2d=reference" and so on, as given on a command line. UsageError for a word without '='.
+std::map<std::string, std::string> parse_forced(const std::vector<std::string>& pairs);
 
 /// Drops what nobody needs, picks the first implementation that accepts each node and lays out the arena.
 /// UsageError: an unknown op or implementation in `force`, a forced implementation that refuses (with its reason),

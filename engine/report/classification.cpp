@@ -60,7 +60,8 @@ Scores scores_of(const ConfusionMatrix& matrix) {
             predicted += matrix.at(k, c);
         }
         const auto hits = static_cast<double>(matrix.at(c, c));
-        ClassScore s{ratio(hits, static_cast<double>(predicted)), ratio(hits, static_cast<double>(support)), 0, support};
+        ClassScore s{ratio(hits, static_cast<double>(predicted)), ratio(hits, static_cast<double>(support)), 0,
+                     support};
         s.f1 = ratio(2 * s.precision * s.recall, s.precision + s.recall);
         scores.per_class.push_back(s);
         scores.balanced_accuracy += s.recall;
@@ -89,14 +90,17 @@ std::string classification_report(const ConfusionMatrix& matrix) {
     for (const std::string& name : matrix.classes) {
         width = std::max(width, name.size());
     }
-    std::string text = fmt::format("{:>{}}  {:>9} {:>9} {:>9} {:>9}\n\n", "", width, "precision", "recall", "f1-score", "support");
+    std::string text =
+        fmt::format("{:>{}}  {:>9} {:>9} {:>9} {:>9}\n\n", "", width, "precision", "recall", "f1-score", "support");
     const auto row = [&](const std::string& name, const ClassScore& s) {
-        text += fmt::format("{:>{}}  {:>9.2f} {:>9.2f} {:>9.2f} {:>9}\n", name, width, s.precision, s.recall, s.f1, s.support);
+        text += fmt::format("{:>{}}  {:>9.2f} {:>9.2f} {:>9.2f} {:>9}\n", name, width, s.precision, s.recall, s.f1,
+                            s.support);
     };
     for (std::size_t c = 0; c < matrix.classes.size(); ++c) {
         row(matrix.classes[c], scores.per_class[c]);
     }
-    text += fmt::format("\n{:>{}}  {:>9} {:>9} {:>9.2f} {:>9}\n", "accuracy", width, "", "", scores.accuracy, matrix.total());
+    text += fmt::format("\n{:>{}}  {:>9} {:>9} {:>9.2f} {:>9}\n", "accuracy", width, "", "", scores.accuracy,
+                        matrix.total());
     row("macro avg", scores.macro);
     row("weighted avg", scores.weighted);
     return text;

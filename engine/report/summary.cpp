@@ -57,8 +57,12 @@ std::string size_text(std::int64_t count) {
     return bytes < 1024 * 1024 ? fmt::format("{:.2f} KB", bytes / 1024) : fmt::format("{:.2f} MB", bytes / 1024 / 1024);
 }
 
-std::string mega(std::int64_t number) { return number == 0 ? "-" : fmt::format("{:.2f} M", static_cast<double>(number) * 1e-6); }
-std::string kilo(std::int64_t bytes) { return bytes == 0 ? "-" : fmt::format("{:.1f} KB", static_cast<double>(bytes) / 1024); }
+std::string mega(std::int64_t number) {
+    return number == 0 ? "-" : fmt::format("{:.2f} M", static_cast<double>(number) * 1e-6);
+}
+std::string kilo(std::int64_t bytes) {
+    return bytes == 0 ? "-" : fmt::format("{:.1f} KB", static_cast<double>(bytes) / 1024);
+}
 
 }  // namespace
 
@@ -106,7 +110,8 @@ std::string summary_table(const Step& step, const std::string& model) {
                            : fmt::format("{} {:<{}} ", bar, cells[r][c], widths[c]);
         }
         text += fmt::format("{}\n", bar);
-        text += r == 0 ? rule("┡", "━", "╇", "┩") : (r + 1 < cells.size() ? rule("├", "─", "┼", "┤") : rule("└", "─", "┴", "┘"));
+        text += r == 0 ? rule("┡", "━", "╇", "┩")
+                       : (r + 1 < cells.size() ? rule("├", "─", "┼", "┤") : rule("└", "─", "┴", "┘"));
     }
     const auto line = [&](const char* name, std::int64_t count) {
         text += fmt::format(" {}: {} ({})\n", name, thousands(count), size_text(count));
@@ -114,8 +119,10 @@ std::string summary_table(const Step& step, const std::string& model) {
     line("Total params", sum.parameters);
     line("Trainable params", sum.trainable);
     line("Non-trainable params", sum.parameters - sum.trainable);
-    text += fmt::format(" Forward FLOPs per image: {} ({:.3f} G)\n", thousands(sum.flops), static_cast<double>(sum.flops) * 1e-9);
-    text += fmt::format(" Activation bytes per image: {} ({:.2f} MB)\n", thousands(sum.bytes), static_cast<double>(sum.bytes) / 1024 / 1024);
+    text += fmt::format(" Forward FLOPs per image: {} ({:.3f} G)\n", thousands(sum.flops),
+                        static_cast<double>(sum.flops) * 1e-9);
+    text += fmt::format(" Activation bytes per image: {} ({:.2f} MB)\n", thousands(sum.bytes),
+                        static_cast<double>(sum.bytes) / 1024 / 1024);
     return text;
 }
 

@@ -22,9 +22,14 @@ Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
     for (std::size_t i = 0; i < addresses_.size(); ++i) {
         const Value& value = plan_.graph.values()[i];
         switch (plan_.placements[i].place) {
-            case Place::kNowhere: break;
-            case Place::kArena: addresses_[i] = arena.data() + plan_.placements[i].offset; break;
-            case Place::kPersistent: addresses_[i] = variables.at(value.name).address; break;
+            case Place::kNowhere:
+                break;
+            case Place::kArena:
+                addresses_[i] = arena.data() + plan_.placements[i].offset;
+                break;
+            case Place::kPersistent:
+                addresses_[i] = variables.at(value.name).address;
+                break;
             case Place::kInput: {
                 const auto found = inputs.find(value.name);
                 FER_CHECK(found != inputs.end(), "input '{}' has no data", value.name);
@@ -34,7 +39,11 @@ Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
         }
     }
     for (PlanStep& step : plan_.steps) {
-        bound_.push_back({step.implementation == nullptr ? Kernel{} : step.implementation->make(step.op), {}, {}, {}, {},
+        bound_.push_back({step.implementation == nullptr ? Kernel{} : step.implementation->make(step.op),
+                          {},
+                          {},
+                          {},
+                          {},
                           step.workspace_bytes == 0 ? nullptr : arena.data() + step.workspace_offset});
     }
     bind();

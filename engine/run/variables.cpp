@@ -15,8 +15,10 @@ std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlign - 1) / kAlign 
 
 double initial(const Variable& variable, const RandomStream& random, std::uint64_t element) {
     switch (variable.init) {
-        case Init::kZeros: return 0;
-        case Init::kOnes: return 1;
+        case Init::kZeros:
+            return 0;
+        case Init::kOnes:
+            return 1;
         case Init::kGlorotUniform: {
             const double limit = std::sqrt(6.0 / static_cast<double>(variable.fan_in + variable.fan_out));
             return (2.0 * random.uniform(element) - 1.0) * limit;
@@ -75,9 +77,14 @@ Variables::Variables(std::span<const Graph* const> graphs) {
     state_ = Buffer(state_bytes);
     for (auto& [name, entry] : entries_) {
         switch (entry.role) {
-            case Role::kParameter: entry.address = parameters_.data() + offsets[name]; break;
-            case Role::kGradient: entry.address = gradients_.data() + offsets[parameter_of[name]]; break;
-            default: entry.address = state_.data() + offsets[name];
+            case Role::kParameter:
+                entry.address = parameters_.data() + offsets[name];
+                break;
+            case Role::kGradient:
+                entry.address = gradients_.data() + offsets[parameter_of[name]];
+                break;
+            default:
+                entry.address = state_.data() + offsets[name];
         }
     }
 }

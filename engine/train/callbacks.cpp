@@ -64,7 +64,8 @@ float ReduceLrOnPlateau::end_of_epoch(double value, float learning_rate) {
     } else if (state_.cooldown <= 0) {
         ++state_.wait;
         if (state_.wait >= options_.patience && learning_rate > static_cast<float>(options_.min_lr)) {
-            learning_rate = static_cast<float>(std::max(static_cast<double>(learning_rate) * options_.factor, options_.min_lr));
+            learning_rate =
+                static_cast<float>(std::max(static_cast<double>(learning_rate) * options_.factor, options_.min_lr));
             state_.cooldown = options_.cooldown;
             state_.wait = 0;
         }

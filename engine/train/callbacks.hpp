@@ -30,7 +30,7 @@ public:
     struct Decision {
         bool take_weights = false;  // remember the current weights as the best
         bool stop = false;
-        bool restore = false;       // put the remembered weights back
+        bool restore = false;  // put the remembered weights back
     };
 
     explicit EarlyStopping(Options options) : options_(std::move(options)) {}

@@ -33,6 +33,9 @@ std::vector<std::string> weight_names(const Step& step) {
     return names;
 }
 
+/// A path need not be UTF-8; JSON must be.
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 /// JSON has no NaN: "none yet" is null.
 Json number(double value) { return std::isnan(value) ? Json() : Json(value); }
 double number(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
@@ -67,10 +70,49 @@ Progress to_progress(const Json& j) {
     p.reduce_lr = {reduce.at(0), reduce.at(1), number(reduce.at(2))};
     p.best = {number(j.at("best").at(0)), j.at("best").at(1)};
     for (const Json& r : j.at("history")) {
-        p.history.push_back({r.at(0), r.at(1), number(r.at(2)), number(r.at(3)), number(r.at(4)), number(r.at(5)),
-                             r.at(6), r.at(7)});
+        p.history.push_back(
+            {r.at(0), r.at(1), number(r.at(2)), number(r.at(3)), number(r.at(4)), number(r.at(5)), r.at(6), r.at(7)});
     }
     return p;
+}
+
+Progress read_progress(const std::string& text, const std::string& path) {
+    try {
+        Progress p = to_progress(Json::parse(text));
+        const auto epochs = static_cast<int>(p.history.size());
+        if (p.epoch != epochs || p.images < 0 || p.best.best_epoch >= epochs) {
+            throw DataError(fmt::format("the progress in {} contradicts itself", path))
+                .because(fmt::format("{} epochs done, {} recorded, the best is number {}", p.epoch, epochs,
+                                     p.best.best_epoch + 1));
+        }
+        return p;
+    } catch (const nlohmann::json::exception& error) {
+        throw DataError(fmt::format("the progress in {} cannot be read", path)).because(error.what());
+    }
+}
+
+/// The tensors of a state file are those of this run, one for one, and the best weights are some of them.
+void check_state(const SafetensorsFile& file, const std::string& path, const Variables& variables) {
+    const auto fail = [&](const std::string& why) {
+        throw DataError(fmt::format("{} does not fit this run", path)).because(why);
+    };
+    for (const auto& [name, entry] : variables.entries()) {
+        if (entry.role != Role::kGradient && file.find(name) == nullptr) {
+            fail(fmt::format("it has no '{}'", name));
+        }
+    }
+    for (const auto& entry : file.entries()) {
+        const std::string name =
+            entry.name.starts_with(kBestPrefix) ? entry.name.substr(std::strlen(kBestPrefix)) : entry.name;
+        if (!variables.has(name) || variables.at(name).role == Role::kGradient) {
+            fail(fmt::format("this run has no '{}'", entry.name));
+        }
+        const TensorInfo& info = variables.at(name).info;
+        if (entry.shape != info.shape || entry.dtype != info.dtype) {
+            fail(fmt::format("'{}' is {} {} there, {} {} here", entry.name, entry.shape.str(), name_of(entry.dtype),
+                             info.shape.str(), name_of(info.dtype)));
+        }
+    }
 }
 
 }  // namespace
@@ -85,13 +127,14 @@ double EpochRow::monitored(const std::string& name) const {
     return name == "val_loss" ? val_loss : val_accuracy;
 }
 
-void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step, const ModelCard& card) {
+void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step,
+                   const ModelCard& card) {
     std::vector<TensorView> tensors;
     for (const std::string& name : weight_names(step)) {
         const Variables::Entry& entry = variables.at(name);
         tensors.push_back({name, entry.info.dtype, entry.info.shape, entry.address});
     }
-    write_safetensors(path, tensors, {{"fer.model", to_json(card).dump()}});
+    write_safetensors(path, tensors, {{"fer.model", dump(to_json(card))}});
 }
 
 ModelCard read_card(const SafetensorsFile& file, const std::string& path) {
@@ -156,8 +199,7 @@ void write_state(const std::filesystem::path& path, const Variables& variables,
         const TensorInfo& info = variables.at(name).info;
         tensors.push_back({kBestPrefix + name, info.dtype, info.shape, bytes.data()});
     }
-    write_safetensors(path, tensors,
-                      {{"fer.model", to_json(card).dump()}, {"fer.progress", to_json(progress).dump()}});
+    write_safetensors(path, tensors, {{"fer.model", dump(to_json(card))}, {"fer.progress", dump(to_json(progress))}});
 }
 
 Progress read_state(const std::filesystem::path& path, const Variables& variables,
@@ -167,14 +209,8 @@ Progress read_state(const std::filesystem::path& path, const Variables& variable
     if (text == file.metadata().end()) {
         throw DataError(fmt::format("{} is not the state of a training run", path.string()));
     }
-    for (const auto& [name, entry] : variables.entries()) {
-        const auto* stored = file.find(name);
-        if (entry.role != Role::kGradient &&
-            (stored == nullptr || stored->shape != entry.info.shape || stored->dtype != entry.info.dtype)) {
-            throw DataError(fmt::format("{} does not fit this run", path.string()))
-                .because(fmt::format("'{}' is {}", name, stored == nullptr ? "missing" : "of another shape or type"));
-        }
-    }
+    check_state(file, path.string(), variables);
+    Progress progress = read_progress(text->second, path.string());
     for (const auto& [name, entry] : variables.entries()) {
         if (entry.role != Role::kGradient) {
             const auto* stored = file.find(name);
@@ -187,11 +223,7 @@ Progress read_state(const std::filesystem::path& path, const Variables& variable
                 std::vector<char>(file.data(entry), file.data(entry) + (entry.end - entry.begin));
         }
     }
-    try {
-        return to_progress(Json::parse(text->second));
-    } catch (const nlohmann::json::exception& error) {
-        throw DataError(fmt::format("the progress in {} cannot be read", path.string())).because(error.what());
-    }
+    return progress;
 }
 
 }  // namespace fer

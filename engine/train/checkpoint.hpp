@@ -16,15 +16,16 @@ struct ModelCard {
     std::string model;                 // name in models/
     std::vector<std::string> classes;  // in the order of the outputs
     int height = 48, width = 48, channels = 1;
-    double rescale = 1.0 / 255.0;      // factor on bytes
+    double rescale = 1.0 / 255.0;  // factor on bytes
     double width_factor = 1;
     std::string recipe;
-    std::string data;                  // where it was trained
-    std::string fingerprint;           // of that data
+    std::string data;         // where it was trained
+    std::string fingerprint;  // of that data
 };
 
 /// Parameters and moving statistics. Atomic; OutputError if it cannot be written.
-void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step, const ModelCard& card);
+void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step,
+                   const ModelCard& card);
 
 /// DataError if the file is no weights file of this program.
 ModelCard read_card(const SafetensorsFile& file, const std::string& path);
@@ -46,22 +47,23 @@ struct EpochRow {
 
 /// All a run needs to go on as if it had never stopped, besides its configuration and its data.
 struct Progress {
-    int epoch = 0;               // epochs done
-    std::int64_t images = 0;     // of the epoch begun, already trained on
-    double seconds = 0;          // of all epochs done and the epoch begun
-    bool finished = false;
+    int epoch = 0;            // epochs done
+    std::int64_t images = 0;  // of the epoch begun, already trained on
+    double seconds = 0;       // of all epochs done and the epoch begun
+    bool finished = false;    // stopped early: no further epoch follows
     EarlyStopping::State early_stopping;
     ReduceLrOnPlateau::State reduce_lr;
     BestCheckpoint::State best;
     std::vector<EpochRow> history;
 };
 
-/// Every persistent value but the gradients, the remembered best weights (by variable name, may be empty), the progress.
+/// Every persistent value but the gradients, the remembered best weights (by variable name, may be empty), the
+/// progress.
 void write_state(const std::filesystem::path& path, const Variables& variables,
                  const std::map<std::string, std::vector<char>>& best_weights, const Progress& progress,
                  const ModelCard& card);
 
-/// The reverse. DataError if the state is of another model or optimizer.
+/// The reverse. DataError if the state is of another model or optimizer: nothing is copied then.
 Progress read_state(const std::filesystem::path& path, const Variables& variables,
                     std::map<std::string, std::vector<char>>& best_weights);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 
 #include "engine/core/random.hpp"
@@ -12,63 +13,6 @@
 
 namespace fer {
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-
-// clang-format off
-#define FER_FIELD(path) [](Config& c) -> Field { return &c.path; }
-constexpr std::array kSettings{
-    Setting{"data.path",              "--data",       "folder, .zip, .csv or synthetic[:N]",                      FER_FIELD(data.path)},
-    Setting{"data.split",             "--split",      "folder: train/ and test/; official: by usage",             FER_FIELD(data.split), -kInf, kInf, "folder|official"},
-    Setting{"data.val_split",         "--val-split",  "fraction of each training class that validates; 0: test/", FER_FIELD(data.val_split), 0, 0.99},
-    Setting{"data.rescale",           "",             "factor on the bytes 0..255",                               FER_FIELD(data.rescale)},
-    Setting{"data.strict",            "--strict",     "stop at the first unreadable image",                       FER_FIELD(data.strict)},
-    Setting{"augment.rotation_range",     "", "degrees",                                                           FER_FIELD(augment.rotation_range), 0, 360},
-    Setting{"augment.width_shift_range",  "", "fraction of the width",                                             FER_FIELD(augment.width_shift_range), 0, 1},
-    Setting{"augment.height_shift_range", "", "fraction of the height",                                            FER_FIELD(augment.height_shift_range), 0, 1},
-    Setting{"augment.shear_range",        "", "degrees",                                                           FER_FIELD(augment.shear_range), 0, 90},
-    Setting{"augment.zoom_range",         "", "zoom in [1-z, 1+z]",                                                FER_FIELD(augment.zoom_range), 0, 0.99},
-    Setting{"augment.horizontal_flip",    "", "",                                                                  FER_FIELD(augment.horizontal_flip)},
-    Setting{"augment.vertical_flip",      "", "",                                                                  FER_FIELD(augment.vertical_flip)},
-    Setting{"augment.brightness_low",     "", "lowest brightness factor",                                          FER_FIELD(augment.brightness_low), 0, 10},
-    Setting{"augment.brightness_high",    "", "highest brightness factor",                                         FER_FIELD(augment.brightness_high), 0, 10},
-    Setting{"augment.fill_mode",          "", "what lies outside the image",                                       FER_FIELD(augment.fill_mode), -kInf, kInf, "nearest|constant|reflect"},
-    Setting{"augment.cval",               "", "value of fill_mode constant",                                       FER_FIELD(augment.cval), 0, 255},
-    Setting{"augment.affine_mode",        "", "keras: axes as Keras 2.15 has them; centred: as expected",          FER_FIELD(augment.affine_mode), -kInf, kInf, "keras|centred"},
-    Setting{"augment.keras_augment_validation", "", "augment validation images too, as the notebooks did",         FER_FIELD(augment.keras_augment_validation)},
-    Setting{"train.model",            "--model",      "network",                                                  FER_FIELD(train.model)},
-    Setting{"train.epochs",           "--epochs",     "passes over the training images",                          FER_FIELD(train.epochs), 1, 1e6},
-    Setting{"train.batch",            "--batch",      "images per step",                                          FER_FIELD(train.batch), 1, 65536},
-    Setting{"train.class_weight",     "--class-weight", "weigh classes by n / (7 n_c)",                           FER_FIELD(train.class_weight), -kInf, kInf, "none|balanced"},
-    Setting{"train.label_smoothing",  "",             "mass spread over all classes",                             FER_FIELD(train.label_smoothing), 0, 0.99},
-    Setting{"train.width",            "--width",      "factor on filters and hidden units",                       FER_FIELD(train.width), 1e-3, 16},
-    Setting{"train.seed",             "--seed",       "of weights, order, dropout and augmentation",              FER_FIELD(train.seed), 0, 9.2e18},
-    Setting{"train.fuse",             "--fuse",       "on, off, or rules separated by commas",                    FER_FIELD(train.fuse)},
-    Setting{"optimizer.name",         "--optimizer",  "",                                                         FER_FIELD(optimizer.name), -kInf, kInf, "adam|sgd|rmsprop"},
-    Setting{"optimizer.lr",           "--lr",         "learning rate",                                            FER_FIELD(optimizer.lr), 1e-12, 1e3},
-    Setting{"optimizer.beta_1",       "",             "Adam",                                                     FER_FIELD(optimizer.beta_1), 0, 0.999999},
-    Setting{"optimizer.beta_2",       "",             "Adam",                                                     FER_FIELD(optimizer.beta_2), 0, 0.99999999},
-    Setting{"optimizer.epsilon",      "",             "Adam, RMSprop",                                            FER_FIELD(optimizer.epsilon), 0, 1},
-    Setting{"optimizer.momentum",     "--momentum",   "SGD, RMSprop",                                             FER_FIELD(optimizer.momentum), 0, 0.999999},
-    Setting{"optimizer.nesterov",     "",             "SGD",                                                      FER_FIELD(optimizer.nesterov)},
-    Setting{"optimizer.rho",          "",             "RMSprop",                                                  FER_FIELD(optimizer.rho), 0, 0.999999},
-    Setting{"early_stopping.enabled", "",             "",                                                         FER_FIELD(early_stopping.enabled)},
-    Setting{"early_stopping.monitor", "",             "",                                                         FER_FIELD(early_stopping.monitor), -kInf, kInf, "loss|accuracy|val_loss|val_accuracy"},
-    Setting{"early_stopping.patience", "--patience",  "stop after so many epochs without improvement",            FER_FIELD(early_stopping.patience), 0, 1e6},
-    Setting{"early_stopping.min_delta", "",           "",                                                         FER_FIELD(early_stopping.min_delta), 0, 1e6},
-    Setting{"early_stopping.restore_best_weights", "", "when it stops",                                           FER_FIELD(early_stopping.restore_best_weights)},
-    Setting{"early_stopping.start_from_epoch", "",    "",                                                         FER_FIELD(early_stopping.start_from_epoch), 0, 1e6},
-    Setting{"reduce_lr.enabled",      "",             "",                                                         FER_FIELD(reduce_lr.enabled)},
-    Setting{"reduce_lr.monitor",      "",             "",                                                         FER_FIELD(reduce_lr.monitor), -kInf, kInf, "loss|accuracy|val_loss|val_accuracy"},
-    Setting{"reduce_lr.factor",       "",             "",                                                         FER_FIELD(reduce_lr.factor), 0, 0.999999},
-    Setting{"reduce_lr.patience",     "",             "",                                                         FER_FIELD(reduce_lr.patience), 0, 1e6},
-    Setting{"reduce_lr.min_delta",    "",             "",                                                         FER_FIELD(reduce_lr.min_delta), 0, 1e6},
-    Setting{"reduce_lr.cooldown",     "",             "",                                                         FER_FIELD(reduce_lr.cooldown), 0, 1e6},
-    Setting{"reduce_lr.min_lr",       "",             "",                                                         FER_FIELD(reduce_lr.min_lr), 0, 1e3},
-    Setting{"checkpoint.monitor",     "",             "what the best weights are best by",                        FER_FIELD(checkpoint.monitor), -kInf, kInf, "loss|accuracy|val_loss|val_accuracy"},
-};
-#undef FER_FIELD
-// clang-format on
 
 std::vector<std::string> split_choices(std::string_view text) {
     std::vector<std::string> words;
@@ -99,7 +43,10 @@ std::string text_of(const Field& field) {
     if (const auto* s = std::get_if<std::string*>(&field)) {
         std::string quoted = "\"";
         for (const char c : **s) {
-            quoted += c == '"' || c == '\\' ? fmt::format("\\{}", c) : std::string(1, c);
+            const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+            quoted += c == '"' || c == '\\' ? fmt::format("\\{}", c)
+                      : control             ? fmt::format("\\u{:04x}", static_cast<unsigned>(c))
+                                            : std::string(1, c);
         }
         return quoted + "\"";
     }
@@ -117,8 +64,6 @@ std::string text_of(const Field& field) {
 }
 
 }  // namespace
-
-std::span<const Setting> settings() { return kSettings; }
 
 std::string_view name_of(Origin origin) {
     constexpr std::array<std::string_view, 5> kNames{"default", "recipe", "file", "environment", "flag"};
@@ -145,6 +90,9 @@ void set_from_text(Config& config, const Setting& setting, std::string_view text
         **s = std::string(text);
     } else if (auto* const* d = std::get_if<double*>(&field)) {
         const double value = number<double>(text, where, "a number");
+        if (!std::isfinite(value)) {
+            wrong(where, text, "a finite number");
+        }
         in_range(value);
         **d = value;
     } else if (auto* const* i = std::get_if<int*>(&field)) {
@@ -165,13 +113,16 @@ void set_from_text(Config& config, const Setting& setting, std::string_view text
 }
 
 void apply_environment(Config& config) {
-    for (const Setting& setting : kSettings) {
+    for (const Setting& setting : settings()) {
         std::string name = "FER_";
         for (const char c : setting.key) {
             name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
         }
-        const char* value = std::getenv(setting.key == "data.path" ? "FER_DATA" : name.c_str());
-        if (value != nullptr) {
+        if (setting.key == "data.path") {
+            name = "FER_DATA";
+        }
+        const char* value = std::getenv(name.c_str());
+        if (value != nullptr && *value != '\0') {
             set_from_text(config, setting, value, Origin::kEnvironment, name);
         }
     }
@@ -180,9 +131,10 @@ void apply_environment(Config& config) {
 std::vector<std::string> check(const Config& config) {
     std::vector<std::string> warnings;
     if (config.optimizer.name == "adam" && config.optimizer.lr >= 0.01) {
-        warnings.push_back(fmt::format("learning rate {} is high for Adam: the reference runs with 0.01 and 1 collapsed to "
-                                       "the majority class",
-                                       config.optimizer.lr));
+        warnings.push_back(
+            fmt::format("learning rate {} is high for Adam: the reference runs with 0.01 and 1 collapsed to "
+                        "the majority class",
+                        config.optimizer.lr));
     }
     FER_CHECK(!config.reduce_lr.enabled || config.reduce_lr.factor < 1, "reduce_lr.factor must be below 1, got {}",
               config.reduce_lr.factor);
@@ -199,15 +151,17 @@ std::string to_toml(const Config& original) {
         text += fmt::format("# recipe {}\n", config.recipe);
     }
     std::string table;
-    for (const Setting& setting : kSettings) {
+    for (const Setting& setting : settings()) {
         const std::string_view name = setting.key.substr(0, setting.key.find('.'));
         if (name != table) {
             table = name;
             text += fmt::format("\n[{}]\n", table);
         }
         const auto origin = config.origin.find(std::string(setting.key));
-        const std::string line = fmt::format("{} = {}", setting.key.substr(name.size() + 1), text_of(setting.field(config)));
-        text += fmt::format("{:<44}# {}\n", line, name_of(origin == config.origin.end() ? Origin::kDefault : origin->second));
+        const std::string line =
+            fmt::format("{} = {}", setting.key.substr(name.size() + 1), text_of(setting.field(config)));
+        text += fmt::format("{:<44}# {}\n", line,
+                            name_of(origin == config.origin.end() ? Origin::kDefault : origin->second));
     }
     return text;
 }

@@ -110,13 +110,15 @@ std::span<const Setting> settings();
 
 /// Sets one value from text. `where` names the place in messages: "--epochs", "FER_TRAIN_EPOCHS".
 /// UsageError: a value of the wrong type, out of range or not among the choices.
-void set_from_text(Config& config, const Setting& setting, std::string_view text, Origin origin, const std::string& where);
+void set_from_text(Config& config, const Setting& setting, std::string_view text, Origin origin,
+                   const std::string& where);
 
 /// Reads TOML text over `config`. A table [early_stopping] or [reduce_lr] that is present is enabled unless it says
-/// enabled = false. UsageError: file:line:column, the key, and the nearest known one.
+/// enabled = false. UsageError: file:line:column, the key, and the nearest known one. Types are
+/// TOML's own: epochs = "3" is refused.
 void apply_toml(Config& config, std::string_view text, const std::string& file, Origin origin);
 
-/// FER_TRAIN_EPOCHS=3 and so on, one variable per setting; FER_DATA is data.path.
+/// FER_TRAIN_EPOCHS=3 and so on, one variable per setting; FER_DATA is data.path. An empty one counts as unset.
 void apply_environment(Config& config);
 
 /// What no single row can check: a factor of one, an unknown monitor. Returns warnings worth showing.

@@ -22,21 +22,50 @@ std::string place(const std::string& file, const toml::source_region& region) {
                                : fmt::format("did you mean '{}'?", near));
 }
 
-/// The value as the text that set_from_text() takes.
-std::string text_of(const toml::node& node, const std::string& where, std::string_view key) {
+struct Wanted {
+    bool fits;
+    const char* kind;
+};
+
+Wanted wanted(const Field& field, const toml::node& node) {
+    if (std::holds_alternative<std::string*>(field)) {
+        return {node.is_string(), "text in quotes"};
+    }
+    if (std::holds_alternative<bool*>(field)) {
+        return {node.is_boolean(), "true or false"};
+    }
+    if (std::holds_alternative<double*>(field)) {
+        return {node.is_number(), "a number"};
+    }
+    return {node.is_integer(), "a whole number"};
+}
+
+std::string shown(const toml::node& node) {
     if (const auto* s = node.as_string()) {
-        return s->get();
+        return fmt::format("\"{}\"", s->get());
     }
     if (const auto* b = node.as_boolean()) {
         return b->get() ? "true" : "false";
     }
-    if (const auto* i = node.as_integer()) {
-        return std::to_string(i->get());
-    }
     if (const auto* f = node.as_floating_point()) {
         return fmt::format("{}", f->get());
     }
-    throw UsageError(fmt::format("'{}' must be one value, not a table or list", key)).because("--> " + where);
+    return node.is_table() ? "a table" : node.is_array() ? "a list" : "a date or time";
+}
+
+/// The value as the text that set_from_text() takes; of the type the setting has, or a UsageError.
+std::string text_of(const toml::node& node, const Setting& setting, const std::string& where) {
+    Config scratch;
+    const auto [fits, kind] = wanted(setting.field(scratch), node);
+    if (!fits) {
+        const auto* whole = node.as_integer();
+        throw UsageError(fmt::format("{}: {} must be {}, not {}", where, setting.key, kind,
+                                     whole != nullptr ? std::to_string(whole->get()) : shown(node)));
+    }
+    if (const auto* s = node.as_string()) {
+        return s->get();
+    }
+    return node.is_integer() ? std::to_string(node.as_integer()->get()) : shown(node);
 }
 
 void apply_table(Config& config, const std::string& name, const toml::table& table, const std::string& file,
@@ -63,8 +92,7 @@ void apply_table(Config& config, const std::string& name, const toml::table& tab
         if (setting == settings().end()) {
             unknown(fmt::format("key '{}' in [{}]", key.str(), name), where, key.str(), known);
         }
-        set_from_text(config, *setting, text_of(node, where, key.str()), origin,
-                      fmt::format("{}: {}", where, full));
+        set_from_text(config, *setting, text_of(node, *setting, where), origin, fmt::format("{}: {}", where, full));
     }
 }
 

@@ -82,7 +82,8 @@ void write_manifest(const fs::path& folder, const Manifest& manifest, const Conf
           {"test", manifest.test_images}}},
         {"epochs_done", progress.epoch},
         {"best", {{"epoch", progress.best.best_epoch + 1}, {"monitor", config.checkpoint.monitor}}}};
-    write_file(folder / "run.json", json.dump(2) + "\n");
+    // A path or command line need not be UTF-8; JSON must be.
+    write_file(folder / "run.json", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace fer

@@ -36,16 +36,24 @@ Metrics to_metrics(std::span<const double> sums) {
 
 Session::Session(ModelBuilder model, StepOptions options, const Dataset& data, const Device& device, Use use,
                  PlanOptions plan)
-    : model_(model), options_(with_data(options, data)), data_(data), device_(device), use_(use), plan_(std::move(plan)),
+    : model_(model),
+      options_(with_data(options, data)),
+      data_(data),
+      device_(device),
+      use_(use),
+      plan_(std::move(plan)),
       training_(use == Use::kTrain ? training_step(model, options_) : Step{}),
-      evaluation_(evaluation_step(model, options_)), variables_(make_variables(training_, evaluation_, use)),
-      training_order_(static_cast<std::size_t>(data.size())), evaluation_order_(static_cast<std::size_t>(data.size())) {
+      evaluation_(evaluation_step(model, options_)),
+      variables_(make_variables(training_, evaluation_, use)),
+      training_order_(static_cast<std::size_t>(data.size())),
+      evaluation_order_(static_cast<std::size_t>(data.size())) {
     FER_CHECK(data.size() > 0, "the data set is empty");
     plan_.gap = kCanaryBytes;
 }
 
 void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor) {
-    FER_CHECK(order.size() <= training_order_.size(), "{} images asked of a data set of {}", order.size(), data_.size());
+    FER_CHECK(order.size() <= training_order_.size(), "{} images asked of a data set of {}", order.size(),
+              data_.size());
     std::ranges::copy(order, training_order_.begin());
     variables_.get<std::int64_t>(kClock)[kClockCursor] = cursor;
 }

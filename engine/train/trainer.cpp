@@ -56,8 +56,14 @@ StepOptions step_options(const Config& config, int height, int width, int channe
 
 Trainer::Trainer(const Config& config, const ModelCard& card, Session& session, const Dataset& data, const Split& split,
                  TrainFiles files, TrainObserver& observer)
-    : config_(config), card_(card), session_(session), split_(split), files_(std::move(files)), observer_(observer),
-      early_stopping_(options_of(config.early_stopping)), reduce_lr_(options_of(config.reduce_lr)),
+    : config_(config),
+      card_(card),
+      session_(session),
+      split_(split),
+      files_(std::move(files)),
+      observer_(observer),
+      early_stopping_(options_of(config.early_stopping)),
+      reduce_lr_(options_of(config.reduce_lr)),
       best_(config.checkpoint.monitor) {
     FER_CHECK(!split.train.empty(), "there are no training images");
     FER_CHECK(!split.validation.empty(), "there are no validation images");
@@ -85,16 +91,13 @@ Outcome Trainer::run(const std::atomic<bool>& stop) {
             return Outcome::kInterrupted;
         }
         const bool stops = end_of_epoch();
-        progress_.finished = stops || progress_.epoch == config_.train.epochs;
+        progress_.finished = stops;
         save(true);
-        if (stops) {
-            return Outcome::kStoppedEarly;
-        }
-        if (stop && !progress_.finished) {
+        if (stop && !stops && progress_.epoch < config_.train.epochs) {
             return Outcome::kInterrupted;
         }
     }
-    return Outcome::kFinished;
+    return progress_.finished ? Outcome::kStoppedEarly : Outcome::kFinished;
 }
 
 // False: interrupted. The order of an epoch depends on the seed and its number only.
@@ -120,7 +123,8 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
         session_.train(images);
         progress_.images += images;
         check_finite();
-        observer_.step_done((progress_.images + batch - 1) / batch, steps, session_.training_metrics(), seconds_since(start));
+        observer_.step_done((progress_.images + batch - 1) / batch, steps, session_.training_metrics(),
+                            seconds_since(start));
     }
     progress_.seconds += seconds_since(start);
     return true;
@@ -134,11 +138,17 @@ bool Trainer::end_of_epoch() {
     const double training_seconds = progress_.seconds - before;
     progress_.seconds += seconds_since(start);
     const float rate = session_.variables().get<float>(kLearningRate)[0];
-    const EpochRow row{progress_.epoch + 1, progress_.seconds,      trained.loss,
-                       trained.accuracy,    validated.loss,         validated.accuracy,
-                       rate,                static_cast<double>(trained.images) / std::max(1e-9, training_seconds)};
+    const EpochRow row{progress_.epoch + 1,
+                       progress_.seconds,
+                       trained.loss,
+                       trained.accuracy,
+                       validated.loss,
+                       validated.accuracy,
+                       rate,
+                       static_cast<double>(trained.images) / std::max(1e-9, training_seconds)};
     progress_.history.push_back(row);
-    const std::int64_t steps = (static_cast<std::int64_t>(split_.train.size()) + config_.train.batch - 1) / config_.train.batch;
+    const std::int64_t steps =
+        (static_cast<std::int64_t>(split_.train.size()) + config_.train.batch - 1) / config_.train.batch;
     observer_.epoch_done(row, steps, training_seconds / static_cast<double>(steps));
 
     const int epoch = progress_.epoch++;
@@ -151,8 +161,8 @@ bool Trainer::end_of_epoch() {
         }
         if (decision.stop) {
             stops = true;
-            observer_.decided(fmt::format("Epoch {}: early stopping, {} has not improved on {:.5f} for {} epochs", row.epoch,
-                                          early_stopping_.options().monitor, early_stopping_.state().best,
+            observer_.decided(fmt::format("Epoch {}: early stopping, {} has not improved on {:.5f} for {} epochs",
+                                          row.epoch, early_stopping_.options().monitor, early_stopping_.state().best,
                                           early_stopping_.state().wait));
         }
     }
@@ -160,16 +170,16 @@ bool Trainer::end_of_epoch() {
         const float next = reduce_lr_.end_of_epoch(row.monitored(reduce_lr_.options().monitor), rate);
         if (next != rate) {
             session_.set_learning_rate(next);
-            observer_.decided(fmt::format("Epoch {}: learning rate {} -> {}, {} has not improved on {:.5f}", row.epoch, rate,
-                                          next, reduce_lr_.options().monitor, reduce_lr_.state().best));
+            observer_.decided(fmt::format("Epoch {}: learning rate {} -> {}, {} has not improved on {:.5f}", row.epoch,
+                                          rate, next, reduce_lr_.options().monitor, reduce_lr_.state().best));
         }
     }
     const double previous = best_.state().best;
     if (best_.end_of_epoch(epoch, row.monitored(best_.monitor())) && !files_.folder.empty()) {
         write_weights(files_.best(), session_.variables(), session_.step(), card_);
         observer_.decided(fmt::format("Epoch {}: {} improved from {} to {:.5f}, saving {}", row.epoch, best_.monitor(),
-                                      std::isnan(previous) ? "none" : fmt::format("{:.5f}", previous), best_.state().best,
-                                      relative(files_.best())));
+                                      std::isnan(previous) ? "none" : fmt::format("{:.5f}", previous),
+                                      best_.state().best, relative(files_.best())));
     }
     if (stops && config_.early_stopping.restore_best_weights) {
         restore_best_weights();
@@ -219,12 +229,15 @@ void Trainer::check_finite() const {
             break;
         }
     }
-    throw DivergedError(fmt::format("the loss is not finite in epoch {}, {} images in", progress_.epoch + 1, progress_.images))
+    throw DivergedError(
+        fmt::format("the loss is not finite in epoch {}, {} images in", progress_.epoch + 1, progress_.images))
         .because(fmt::format("first tensor that is not finite: {}", culprit))
         .try_this("a smaller --lr; the best weights so far are kept");
 }
 
-std::string Trainer::relative(const std::filesystem::path& path) const { return path.lexically_relative(files_.folder).string(); }
+std::string Trainer::relative(const std::filesystem::path& path) const {
+    return path.lexically_relative(files_.folder).string();
+}
 
 std::string results_csv(const std::vector<EpochRow>& history) {
     std::string text = "epoch,time_s,loss,accuracy,val_loss,val_accuracy,learning_rate,images_per_s\n";

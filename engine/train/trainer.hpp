@@ -17,7 +17,8 @@ public:
     virtual ~TrainObserver() = default;
     virtual void epoch_begins(int /*epoch*/, int /*epochs*/, std::int64_t /*steps*/) {}
     /// `seconds` of this epoch so far in this process.
-    virtual void step_done(std::int64_t /*step*/, std::int64_t /*steps*/, const Metrics& /*so_far*/, double /*seconds*/) {}
+    virtual void step_done(std::int64_t /*step*/, std::int64_t /*steps*/, const Metrics& /*so_far*/,
+                           double /*seconds*/) {}
     virtual void epoch_done(const EpochRow& /*row*/, std::int64_t /*steps*/, double /*step_seconds*/) {}
     /// A decision with the numbers that caused it: "Epoch 3: val_loss improved from 1.2 to 1.1, ..."
     virtual void decided(const std::string& /*text*/) {}

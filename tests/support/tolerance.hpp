@@ -64,9 +64,9 @@ template <class Got, class Want>
     for (std::size_t i = 0; i < got.size(); ++i) {
         const auto g = static_cast<double>(got[i]);
         const auto w = static_cast<double>(want[i]);
-        const double error = g == w ? 0.0 : std::abs(g - w);  // equal infinities are equal
+        const double error = std::abs(g - w);
         const double allowed = tolerance.absolute + tolerance.relative * std::abs(w);
-        if (!(error <= allowed)) {  // written so that NaN fails
+        if (g != w && !(error <= allowed)) {  // equal infinities are equal; written so that NaN fails
             ++off;
             const double excess = std::isnan(error) ? HUGE_VAL : error - allowed;
             if (excess > worst_excess) {

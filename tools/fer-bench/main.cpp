@@ -57,17 +57,12 @@ public:
             labels_[i] = static_cast<std::int32_t>(random.word(i) % models::kClasses);
         }
         std::iota(order_.begin(), order_.end(), 0);
-        PlanOptions plan_options;
-        for (const std::string& pair : flags.impl) {
-            const std::size_t equals = pair.find('=');
-            FER_CHECK(equals != std::string::npos, "--impl takes op=name, got '{}'", pair);
-            plan_options.force[pair.substr(0, equals)] = pair.substr(equals + 1);
-        }
-        Plan plan = make_plan(step_.graph, cpu_device(), plan_options);
+        Plan plan = make_plan(step_.graph, cpu_device(), {.force = parse_forced(flags.impl)});
         arena_.reserve(plan.arena_bytes);
         executor_ = std::make_unique<Executor>(
             std::move(plan), *variables_, arena_,
-            std::map<std::string, const void*>{{fer::kImages, pixels_.data()}, {kLabels, labels_.data()}, {kOrder, order_.data()}});
+            std::map<std::string, const void*>{
+                {fer::kImages, pixels_.data()}, {kLabels, labels_.data()}, {kOrder, order_.data()}});
         clock_ = variables_->get<std::int64_t>(phase == "train" ? kClock : kEvaluationClock);
     }
 
@@ -181,16 +176,17 @@ int run(const Flags& flags) {
         models::find(name);  // a wrong name is told before anything is measured
     }
     Json rows = Json::array();
-    fmt::print("{:<14} {:<6} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "model", "phase", "batch", "img/s", "p10", "p90",
-               "ms/step", "GFLOP/s", "peak MB");
+    fmt::print("{:<14} {:<6} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "model", "phase", "batch", "img/s", "p10",
+               "p90", "ms/step", "GFLOP/s", "peak MB");
     for (const std::string& name : names) {
         for (const std::string& phase : flags.phases) {
             for (const int batch : flags.batches) {
                 const Json row = measure_apart(name, phase, batch, flags);
                 const Json& rate = row["images_per_s"];
-                fmt::print("{:<14} {:<6} {:>6} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>8.0f}\n", name, phase, batch,
-                           rate["median"].get<double>(), rate["p10"].get<double>(), rate["p90"].get<double>(),
-                           row["step_ms"].get<double>(), row["gflop_per_s"].get<double>(), row["peak_rss_mb"].get<double>());
+                fmt::print("{:<14} {:<6} {:>6} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>8.0f}\n", name, phase,
+                           batch, rate["median"].get<double>(), rate["p10"].get<double>(), rate["p90"].get<double>(),
+                           row["step_ms"].get<double>(), row["gflop_per_s"].get<double>(),
+                           row["peak_rss_mb"].get<double>());
                 std::fflush(stdout);
                 rows.push_back(row);
             }
@@ -253,7 +249,9 @@ int main(int argc, char** argv) {
     std::function<int()> chosen;
     CLI::App* rates = app.add_subcommand("run", "images per second and peak memory, each in a process of its own");
     rates->add_option("--models", flags.models, "networks, or all")->delimiter(',');
-    rates->add_option("--phase", flags.phases, "train, infer")->delimiter(',')->check(CLI::IsMember({"train", "infer"}));
+    rates->add_option("--phase", flags.phases, "train, infer")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"train", "infer"}));
     rates->add_option("--batch", flags.batches, "images per step")->delimiter(',')->check(CLI::Range(1, 65536));
     rates->add_option("--json", flags.json, "file for the rows");
     rates->callback([&] { chosen = [&] { return run(flags); }; });

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -11,7 +12,7 @@ namespace fer::tool {
 
 void open_console(bool quiet, bool verbose, bool color) {
     auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_st>(color ? spdlog::color_mode::automatic
-                                                                             : spdlog::color_mode::never);
+                                                                            : spdlog::color_mode::never);
     auto logger = std::make_shared<spdlog::logger>("fer", sink);
     logger->set_pattern("fer: %^%l%$: %v");
     const char* dial = std::getenv("FER_LOG");
@@ -20,29 +21,34 @@ void open_console(bool quiet, bool verbose, bool color) {
     spdlog::set_default_logger(logger);
 }
 
+void say(const std::string& text) { static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr)); }
 void note(const std::string& text) { spdlog::info(text); }
 void warn(const std::string& text) { spdlog::warn(text); }
 
 int report(const Error& error) {
-    fmt::print(stderr, "fer: error: {}\n", error.what());
+    std::string text = fmt::format("fer: error: {}\n", error.what());
     if (!error.why().empty()) {
-        fmt::print(stderr, "  {}{}\n", error.why().starts_with("--> ") ? "" : "why: ", error.why());
+        text += fmt::format("  {}{}\n", error.why().starts_with("--> ") ? "" : "why: ", error.why());
     }
     if (!error.hint().empty()) {
-        fmt::print(stderr, "  try: {}\n", error.hint());
+        text += fmt::format("  try: {}\n", error.hint());
     }
+    say(text);
     return static_cast<int>(error.fault());
 }
 
 int report_internal(const std::string& what) {
-    fmt::print(stderr, "fer: internal error: {}\n  why: this is a bug in fer {}; please report it with the command that led here\n",
-               what, FER_VERSION);
+    say(fmt::format(
+        "fer: internal error: {}\n  why: this is a bug in fer {}; please report it with the command that led "
+        "here\n",
+        what, FER_VERSION));
     return static_cast<int>(Fault::kInternal);
 }
 
 bool is_terminal(int descriptor) {
     const char* term = std::getenv("TERM");
-    return ::isatty(descriptor) == 1 && std::getenv("CI") == nullptr && (term == nullptr || std::strcmp(term, "dumb") != 0);
+    return ::isatty(descriptor) == 1 && std::getenv("CI") == nullptr &&
+           (term == nullptr || std::strcmp(term, "dumb") != 0);
 }
 
 bool wants_color(int descriptor) { return is_terminal(descriptor) && std::getenv("NO_COLOR") == nullptr; }

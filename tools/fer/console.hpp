@@ -10,6 +10,8 @@ namespace fer::tool {
 /// Sets the level from --quiet, --verbose and FER_LOG (0 quiet .. 3 everything) and whether colours are used.
 void open_console(bool quiet, bool verbose, bool color);
 
+/// Text as it is, on stderr. A stderr that cannot be written stops nothing.
+void say(const std::string& text);
 void note(const std::string& text);
 void warn(const std::string& text);
 

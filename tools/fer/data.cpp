@@ -51,7 +51,8 @@ std::vector<std::int32_t> sample(const Dataset& data, int count, std::int64_t se
 int info(const DataFlags& flags) {
     const Dataset data = open(flags);
     const Split split = split_folder(data, 0.2);
-    fmt::print("{}: {} images {}x{}, fingerprint {:016x}\n", flags.source, data.size(), data.height, data.width, data.fingerprint);
+    fmt::print("{}: {} images {}x{}, fingerprint {:016x}\n", flags.source, data.size(), data.height, data.width,
+               data.fingerprint);
     const auto train = class_counts(data, split.train);
     const auto validation = class_counts(data, split.validation);
     const auto test = class_counts(data, split.test);

@@ -27,8 +27,8 @@ const std::vector<std::int32_t>& part_of(const Split& split, const std::string& 
 }
 
 /// file,true,pred,p_<class>...; one row per image, in data set order.
-std::string predictions_csv(const Dataset& data, std::span<const std::int32_t> indices, std::span<const float> probabilities,
-                            const std::vector<std::string>& classes) {
+std::string predictions_csv(const Dataset& data, std::span<const std::int32_t> indices,
+                            std::span<const float> probabilities, const std::vector<std::string>& classes) {
     std::string text = "file,true,pred";
     for (const std::string& name : classes) {
         text += ",p_" + name;
@@ -43,7 +43,8 @@ std::string predictions_csv(const Dataset& data, std::span<const std::int32_t> i
         for (const char c : file) {
             name += quoted && c == '"' ? "\"\"" : std::string(1, c);
         }
-        text += fmt::format("{0}{1}{0},{2},{3}", quoted ? "\"" : "", name, classes[static_cast<std::size_t>(data.labels[image])],
+        text += fmt::format("{0}{1}{0},{2},{3}", quoted ? "\"" : "", name,
+                            classes[static_cast<std::size_t>(data.labels[image])],
                             classes[static_cast<std::size_t>(argmax(row))]);
         for (const float p : row) {
             text += fmt::format(",{}", p);
@@ -70,17 +71,15 @@ double top2(std::span<const float> probabilities, std::span<const std::int32_t> 
 nlohmann::ordered_json metrics_json(const ConfusionMatrix& matrix, const Evaluation& evaluation, double top2_accuracy) {
     const Scores scores = scores_of(matrix);
     const Interval interval = wilson(matrix.hits(), matrix.total());
-    nlohmann::ordered_json json{{"images", matrix.total()},
-                                {"hits", matrix.hits()},
-                                {"accuracy", scores.accuracy},
-                                {"accuracy_interval_95", {interval.low, interval.high}},
-                                {"loss", evaluation.metrics.loss},
-                                {"top2_accuracy", top2_accuracy},
-                                {"macro_f1", scores.macro.f1},
-                                {"balanced_accuracy", scores.balanced_accuracy}};
+    nlohmann::ordered_json json{
+        {"images", matrix.total()},        {"hits", matrix.hits()},
+        {"accuracy", scores.accuracy},     {"accuracy_interval_95", {interval.low, interval.high}},
+        {"loss", evaluation.metrics.loss}, {"top2_accuracy", top2_accuracy},
+        {"macro_f1", scores.macro.f1},     {"balanced_accuracy", scores.balanced_accuracy}};
     for (std::size_t c = 0; c < matrix.classes.size(); ++c) {
         const ClassScore& s = scores.per_class[c];
-        json["classes"][matrix.classes[c]] = {{"precision", s.precision}, {"recall", s.recall}, {"f1-score", s.f1}, {"support", s.support}};
+        json["classes"][matrix.classes[c]] = {
+            {"precision", s.precision}, {"recall", s.recall}, {"f1-score", s.f1}, {"support", s.support}};
     }
     return json;
 }
@@ -106,7 +105,8 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     options.strict = config.data.strict;
     const Dataset data = open_dataset(config.data.path, options);
     check_classes(model.card, data);
-    const Split split = config.data.split == "official" ? split_official(data) : split_folder(data, config.data.val_split);
+    const Split split =
+        config.data.split == "official" ? split_official(data) : split_folder(data, config.data.val_split);
     const std::vector<std::int32_t>& part = part_of(split, flags.part);
     FER_CHECK(!part.empty(), "the {} part of {} has no images", flags.part, config.data.path);
     if (!program.quiet && flags.part == "test" && config.data.split == "folder" && config.data.val_split == 0) {
@@ -123,9 +123,9 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     const double second = top2(evaluation.probabilities, labels, model.card.classes.size());
     const auto json = metrics_json(matrix, evaluation, second);
 
-    const fs::path out = !flags.out.empty()             ? fs::path(flags.out)
+    const fs::path out = !flags.out.empty()            ? fs::path(flags.out)
                          : fs::is_directory(flags.run) ? fs::path(flags.run) / "eval" / flags.part
-                                                        : fs::path("eval") / flags.part;
+                                                       : fs::path("eval") / flags.part;
     make_folder(out);
     write_file(out / "predictions.csv", predictions_csv(data, part, evaluation.probabilities, model.card.classes));
     write_file(out / "classification_report.txt", classification_report(matrix));
@@ -138,10 +138,10 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     const Interval interval = wilson(matrix.hits(), matrix.total());
     const Scores scores = scores_of(matrix);
     fmt::print("{}\n{}\n", classification_report(matrix), confusion_table(matrix));
-    fmt::print("accuracy {:.4f} ({} of {}), 95 % interval {:.4f} to {:.4f}\n", scores.accuracy, matrix.hits(), matrix.total(),
-               interval.low, interval.high);
-    fmt::print("loss {:.4f}, top-2 {:.4f}, macro F1 {:.4f}, balanced accuracy {:.4f}\n", evaluation.metrics.loss, second,
-               scores.macro.f1, scores.balanced_accuracy);
+    fmt::print("accuracy {:.4f} ({} of {}), 95 % interval {:.4f} to {:.4f}\n", scores.accuracy, matrix.hits(),
+               matrix.total(), interval.low, interval.high);
+    fmt::print("loss {:.4f}, top-2 {:.4f}, macro F1 {:.4f}, balanced accuracy {:.4f}\n", evaluation.metrics.loss,
+               second, scores.macro.f1, scores.balanced_accuracy);
     const std::string confused = most_confused(matrix, 3);
     if (!confused.empty()) {
         fmt::print("most confused: {}\n", confused);
@@ -157,8 +157,11 @@ void add_evaluate(Program& program) {
     CLI::App* command = program.app.add_subcommand("evaluate", "accuracy, classification report, confusion matrix");
     command->add_option("run", flags->run, "run folder or weights file")->required();
     command->add_option("--data", flags->data, "folder, .zip, .csv or synthetic[:N] (default: the run's)");
-    command->add_option("--split", flags->part, "train | validation | test")->check(CLI::IsMember({"train", "validation", "test"}));
-    command->add_option("--batch", flags->batch, "images at a time")->check(CLI::Range(1, 65536))->capture_default_str();
+    command->add_option("--split", flags->part, "train | validation | test")
+        ->check(one_of({"train", "validation", "test"}));
+    command->add_option("--batch", flags->batch, "images at a time")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
     command->add_option("--out", flags->out, "folder for the files (default: RUN/eval/SPLIT)");
     command->add_option("--device", flags->device, "auto | cpu | cuda");
     command->add_flag("--json", flags->json, "metrics as JSON on stdout");

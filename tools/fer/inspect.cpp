@@ -1,4 +1,9 @@
 // Commands that look at networks, plans and recipes without training.
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "engine/core/text.hpp"
 #include "engine/plan/plan.hpp"
 #include "engine/report/summary.hpp"
 #include "engine/run/cpu/cpu_device.hpp"
@@ -30,7 +35,9 @@ StepOptions options_of(const models::Model& model, const InspectFlags& flags) {
 
 int summary(const InspectFlags& flags) {
     if (flags.list || flags.model.empty()) {
-        FER_CHECK(flags.list, "which network? fer summary --list shows them");
+        if (!flags.list) {
+            throw UsageError("fer summary: which network?").try_this("fer summary --list shows them");
+        }
         for (const models::Model& model : models::all()) {
             fmt::print("{:<14} {}x{}x{}  {}\n", model.name, model.height, model.width, model.channels, model.what);
         }
@@ -50,14 +57,9 @@ int plan(const InspectFlags& flags) {
     check_device(flags.device);
     const models::Model& model = models::find(flags.model);
     const StepOptions options = options_of(model, flags);
-    const Step step = flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
-    PlanOptions plan_options;
-    for (const std::string& pair : flags.impl) {
-        const std::size_t equals = pair.find('=');
-        FER_CHECK(equals != std::string::npos, "--impl takes op=name, got '{}'", pair);
-        plan_options.force[pair.substr(0, equals)] = pair.substr(equals + 1);
-    }
-    fmt::print("{}", describe(make_plan(step.graph, cpu_device(), plan_options), flags.explain));
+    const Step step =
+        flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
+    fmt::print("{}", describe(make_plan(step.graph, cpu_device(), {.force = parse_forced(flags.impl)}), flags.explain));
     if (flags.explain.empty()) {
         for (const FusionCount& fusion : step.fusions) {
             fmt::print("fused {}: {}\n", fusion.rule, fusion.count);
@@ -67,6 +69,19 @@ int plan(const InspectFlags& flags) {
 }
 
 }  // namespace
+
+CLI::Validator one_of(std::vector<std::string> choices) {
+    return {[choices = std::move(choices)](std::string& word) -> std::string {
+                if (std::ranges::count(choices, word) > 0) {
+                    return {};
+                }
+                const std::string near = nearest(word, choices);
+                return fmt::format("unknown value '{}'; {}", word,
+                                   near.empty() ? fmt::format("one of {}", fmt::join(choices, ", "))
+                                                : fmt::format("did you mean '{}'?", near));
+            },
+            ""};
+}
 
 void check_device(const std::string& device) {
     if (device.starts_with("cuda")) {
@@ -89,12 +104,12 @@ void add_plan(Program& program) {
     auto flags = std::make_shared<InspectFlags>();
     CLI::App* command = program.app.add_subcommand("plan", "what runs, in which order, by what, at which addresses");
     command->add_option("model", flags->model, "network")->required();
-    command->add_option("--phase", flags->phase, "train | infer")->check(CLI::IsMember({"train", "infer"}));
+    command->add_option("--phase", flags->phase, "train | infer")->check(one_of({"train", "infer"}));
     command->add_option("--batch", flags->batch, "images per step")->check(CLI::Range(1, 65536))->capture_default_str();
     command->add_option("--width", flags->width, "factor on filters and hidden units");
     command->add_option("--device", flags->device, "auto | cpu | cuda");
     command->add_option("--fuse", flags->fuse, "on, off, or rules separated by commas");
-    command->add_option("--impl", flags->impl, "op=implementation");
+    command->add_option("--impl", flags->impl, "op=implementation")->allow_extra_args(false);
     command->add_option("--explain", flags->explain, "one node: tensors, lifetimes, refusals");
     command->callback([&program, flags] { program.run = [flags] { return plan(*flags); }; });
 }
@@ -108,8 +123,8 @@ void add_recipe(Program& program) {
             for (const Recipe& recipe : recipes()) {
                 Config config;
                 apply_recipe(config, recipe.name);
-                fmt::print("{:<22} {:<14} {:>3} epochs  {} {:g}\n", recipe.name, config.train.model, config.train.epochs,
-                           config.optimizer.name, config.optimizer.lr);
+                fmt::print("{:<22} {:<14} {:>3} epochs  {} {:g}\n", recipe.name, config.train.model,
+                           config.train.epochs, config.optimizer.name, config.optimizer.lr);
             }
             return 0;
         };

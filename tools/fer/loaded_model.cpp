@@ -5,9 +5,34 @@
 #include "engine/train/run_folder.hpp"
 
 namespace fer::tool {
+namespace {
+
+/// The description comes from a file: a model this program does not have is the file's fault, not the command's.
+const models::Model& model_of(const ModelCard& card, const std::string& path) {
+    for (const models::Model& model : models::all()) {
+        if (model.name == card.model) {
+            const bool fits = card.height == model.height && card.width == model.width &&
+                              card.channels == model.channels && card.classes.size() == models::kClasses &&
+                              card.width_factor > 0;
+            if (!fits) {
+                throw DataError(fmt::format("{} does not fit this program's {}", path, model.name))
+                    .because(fmt::format("it is for images {}x{}x{} and {} classes", card.height, card.width,
+                                         card.channels, card.classes.size()));
+            }
+            return model;
+        }
+    }
+    throw DataError(fmt::format("{} is of the unknown model '{}'", path, card.model))
+        .try_this("fer summary --list shows the models there are");
+}
+
+}  // namespace
 
 LoadedModel::LoadedModel(const std::filesystem::path& run_or_file)
-    : path(find_weights(run_or_file)), file(path), card(read_card(file, path.string())), model(&models::find(card.model)) {}
+    : path(find_weights(run_or_file)),
+      file(path),
+      card(read_card(file, path.string())),
+      model(&model_of(card, path.string())) {}
 
 std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch) const {
     Config config;

@@ -32,7 +32,8 @@ bool looks_like_image(const fs::path& path) {
 void add_input(const std::string& input, std::vector<std::string>& files) {
     if (fs::is_directory(input)) {
         std::vector<std::string> found;
-        for (const auto& entry : fs::recursive_directory_iterator(input, fs::directory_options::skip_permission_denied)) {
+        for (const auto& entry :
+             fs::recursive_directory_iterator(input, fs::directory_options::skip_permission_denied)) {
             if (entry.is_regular_file() && looks_like_image(entry.path())) {
                 found.push_back(entry.path().string());
             }
@@ -59,6 +60,15 @@ struct Item {
     std::vector<float> scores;
 };
 
+/// What is wrong with a file, without its name: "FILE: what" or "cannot read FILE", why.
+std::string reason_of(const DataError& error, const std::string& file) {
+    const std::string_view what = error.what();
+    if (what.starts_with(file + ": ")) {
+        return std::string(what.substr(file.size() + 2));
+    }
+    return error.why().empty() ? std::string(what) : error.why();
+}
+
 /// Reads the images into a data set of the model's size; unreadable ones get their status.
 Dataset read_images(std::vector<Item>& items, const ModelCard& card, bool strict) {
     Dataset data;
@@ -76,7 +86,7 @@ Dataset read_images(std::vector<Item>& items, const ModelCard& card, bool strict
                 throw;
             }
             item.status = "unreadable";
-            item.reason = error.why().empty() ? error.what() : error.why();
+            item.reason = reason_of(error, item.file);
         }
     }
     return data;
@@ -104,10 +114,10 @@ void print_items(const std::vector<Item>& items, const std::vector<std::string>&
             list.push_back(item_json(item, classes));
         }
         if (flags.json) {
-            fmt::print("{}\n", list.dump(2));
+            fmt::print("{}\n", list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
         } else {
             for (const auto& row : list) {
-                fmt::print("{}\n", row.dump());
+                fmt::print("{}\n", row.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
             }
         }
         return;
@@ -164,7 +174,8 @@ int predict(const PredictFlags& flags) {
         warn(fmt::format("{} of {} images could not be read", bad, items.size()));
     }
     if (data.size() == 0) {
-        throw DataError("no image could be read").try_this("JPEG and PNG files, folders of them, or patterns like 'faces/*.jpg'");
+        throw DataError(items.empty() ? "there are no images in what was given" : "no image could be read")
+            .try_this("JPEG and PNG files, folders of them, or patterns like 'faces/*.jpg'");
     }
     return 0;
 }
@@ -177,7 +188,9 @@ void add_predict(Program& program) {
     command->add_option("run", flags->run, "run folder or weights file")->required();
     command->add_option("inputs", flags->inputs, "images, folders, patterns")->required();
     command->add_option("--top", flags->top, "classes to show")->check(CLI::Range(1, 100))->capture_default_str();
-    command->add_option("--batch", flags->batch, "images at a time")->check(CLI::Range(1, 65536))->capture_default_str();
+    command->add_option("--batch", flags->batch, "images at a time")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
     command->add_option("--device", flags->device, "auto | cpu | cuda");
     command->add_flag("--json", flags->json, "one JSON list");
     command->add_flag("--jsonl", flags->jsonl, "one JSON object a line");

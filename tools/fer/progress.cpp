@@ -69,24 +69,25 @@ void ProgressLine::epoch_begins(int epoch, int epochs, std::int64_t) {
     first_step_ = -1;
     shown_at_ = 0;
     if (style_ != ProgressStyle::kOff) {
-        fmt::print(stderr, "Epoch {}/{}\n", epoch, epochs);
+        say(fmt::format("Epoch {}/{}\n", epoch, epochs));
     }
 }
 
 void ProgressLine::step_done(std::int64_t step, std::int64_t steps, const Metrics& so_far, double seconds) {
     first_step_ = first_step_ < 0 ? step - 1 : first_step_;
     const bool rich = style_ == ProgressStyle::kRich;
-    if (style_ == ProgressStyle::kOff || seconds - shown_at_ < (rich ? kRefreshSeconds : kPlainSeconds) || step == steps) {
+    if (style_ == ProgressStyle::kOff || seconds - shown_at_ < (rich ? kRefreshSeconds : kPlainSeconds) ||
+        step == steps) {
         return;
     }
     shown_at_ = seconds;
     const double step_seconds = seconds / static_cast<double>(step - first_step_);
-    const std::string text = fmt::format(
-        "{} {}{} {}/step - accuracy: {} - loss: {} - {:.0f} img/s", counter(step, steps),
-        rich ? bar(static_cast<double>(step) / static_cast<double>(steps)) + " " : "",
-        duration_text(step_seconds * static_cast<double>(steps - step)), step_time_text(step_seconds),
-        metric_text(so_far.accuracy), metric_text(so_far.loss), static_cast<double>(batch_) / step_seconds);
-    fmt::print(stderr, "{}{}{}", rich ? "\r" : "", text, rich ? "\033[K" : "\n");
+    const std::string text =
+        fmt::format("{} {}{} {}/step - accuracy: {} - loss: {} - {:.0f} img/s", counter(step, steps),
+                    rich ? bar(static_cast<double>(step) / static_cast<double>(steps)) + " " : "",
+                    duration_text(step_seconds * static_cast<double>(steps - step)), step_time_text(step_seconds),
+                    metric_text(so_far.accuracy), metric_text(so_far.loss), static_cast<double>(batch_) / step_seconds);
+    say(fmt::format("{}{}{}", rich ? "\r" : "", text, rich ? "\033[K" : "\n"));
 }
 
 void ProgressLine::epoch_done(const EpochRow& row, std::int64_t steps, double step_seconds) {
@@ -95,16 +96,17 @@ void ProgressLine::epoch_done(const EpochRow& row, std::int64_t steps, double st
     }
     const bool rich = style_ == ProgressStyle::kRich;
     const std::string text = fmt::format(
-        "{} {}{} {}/step - accuracy: {} - loss: {} - val_accuracy: {} - val_loss: {} - learning_rate: {} - {:.0f} img/s",
+        "{} {}{} {}/step - accuracy: {} - loss: {} - val_accuracy: {} - val_loss: {} - learning_rate: {} - {:.0f} "
+        "img/s",
         counter(steps, steps), rich ? bar(1) + " " : "", duration_text(step_seconds * static_cast<double>(steps)),
         step_time_text(step_seconds), metric_text(row.accuracy), metric_text(row.loss), metric_text(row.val_accuracy),
         metric_text(row.val_loss), metric_text(static_cast<double>(row.learning_rate)), row.images_per_s);
-    fmt::print(stderr, "{}{}{}\n", rich ? "\r" : "", text, rich ? "\033[K" : "");
+    say(fmt::format("{}{}{}\n", rich ? "\r" : "", text, rich ? "\033[K" : ""));
 }
 
 void ProgressLine::decided(const std::string& text) {
     if (style_ != ProgressStyle::kOff) {
-        fmt::print(stderr, "{}\n", text);
+        say(fmt::format("{}\n", text));
     }
 }
 

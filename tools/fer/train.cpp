@@ -36,25 +36,65 @@ void on_signal(int signal) {
     std::signal(signal, SIG_DFL);
 }
 
+/// The configuration a run was begun with.
+Config saved_config(const TrainFlags& flags) {
+    FER_CHECK(flags.recipe.empty() && flags.config.empty() && flags.name.empty(),
+              "--resume goes on with the run's own settings: no --recipe, --config or --name");
+    const fs::path saved = fs::path(flags.resume) / "config.toml";
+    if (!fs::exists(saved)) {
+        throw DataError(fmt::format("no run to resume in {}", flags.resume))
+            .because(fmt::format("there is no {}", saved.string()))
+            .try_this("ls runs/train shows the runs made here");
+    }
+    Config config;
+    apply_toml(config, read_file(saved), saved.string(), Origin::kFile);
+    return config;
+}
+
+/// A setting file that cannot be read is a mistake in the command.
+std::string read_config(const std::string& path) {
+    try {
+        return read_file(path);
+    } catch (const DataError& error) {
+        throw UsageError(fmt::format("--config: {}", error.what())).because(error.why());
+    }
+}
+
+/// What may change in a run that has begun: how long it goes on, and where its unchanged data lies.
+bool may_change(std::string_view key) {
+    constexpr std::string_view kFree[] = {"train.epochs", "early_stopping.patience", "data.path", "data.strict"};
+    return std::ranges::count(kFree, key) > 0;
+}
+
+bool same_value(const Setting& setting, Config& a, Config& b) {
+    return std::visit([&](auto* value) { return *value == *std::get<decltype(value)>(setting.field(b)); },
+                      setting.field(a));
+}
+
 /// defaults < recipe < --config < FER_* < flags. A resumed run starts from its own saved configuration.
 Config resolve(const TrainFlags& flags) {
     Config config;
     if (!flags.resume.empty()) {
-        const fs::path saved = fs::path(flags.resume) / "config.toml";
-        apply_toml(config, read_file(saved), saved.string(), Origin::kFile);
+        config = saved_config(flags);
     } else {
         if (!flags.recipe.empty()) {
             apply_recipe(config, flags.recipe);
         }
         if (!flags.config.empty()) {
-            apply_toml(config, read_file(flags.config), flags.config, Origin::kFile);
+            apply_toml(config, read_config(flags.config), flags.config, Origin::kFile);
         }
         apply_environment(config);
     }
+    Config saved = config;
     for (const Setting& setting : settings()) {
         const auto given = flags.settings.find(std::string(setting.key));
         if (given != flags.settings.end()) {
             set_from_text(config, setting, given->second, Origin::kFlag, std::string(setting.flag));
+            if (!flags.resume.empty() && !may_change(setting.key) && !same_value(setting, config, saved)) {
+                throw UsageError(fmt::format("{} {} would change a run that has begun", setting.flag, given->second))
+                    .because("a resumed run ends as if it had never stopped; only --epochs and --patience may change")
+                    .try_this("leave it out, or start a new run without --resume");
+            }
         }
     }
     if (!flags.model.empty()) {
@@ -72,16 +112,6 @@ Config resolve(const TrainFlags& flags) {
 
 Split make_split(const Dataset& data, const DataConfig& config) {
     return config.split == "official" ? split_official(data) : split_folder(data, config.val_split);
-}
-
-PlanOptions plan_options(const std::vector<std::string>& impl) {
-    PlanOptions options;
-    for (const std::string& pair : impl) {
-        const std::size_t equals = pair.find('=');
-        FER_CHECK(equals != std::string::npos, "--impl takes op=name, got '{}'", pair);
-        options.force[pair.substr(0, equals)] = pair.substr(equals + 1);
-    }
-    return options;
 }
 
 std::int64_t parameter_count(const Step& step) {
@@ -113,6 +143,14 @@ struct Run {
     fs::path folder;
 };
 
+void check_parts(const Run& run) {
+    if (run.split.validation.empty()) {
+        throw UsageError(fmt::format("{}: no validation images", run.config.data.path))
+            .because(fmt::format("--val-split {} of each class is less than one image", run.config.data.val_split))
+            .try_this("more data, a larger --val-split, or --val-split 0 to validate on test/");
+    }
+}
+
 void open_run(Run& run, const TrainFlags& flags) {
     const models::Model& model = models::find(run.config.train.model);
     for (const std::string& text : check(run.config)) {
@@ -124,11 +162,12 @@ void open_run(Run& run, const TrainFlags& flags) {
     run.data = open_dataset(run.config.data.path, options);
     tell_data(run.data);
     run.split = make_split(run.data, run.config.data);
+    check_parts(run);
     FER_CHECK(run.data.classes.size() == models::kClasses, "the data has {} classes ({}); the networks have {}",
               run.data.classes.size(), fmt::join(run.data.classes, ", "), models::kClasses);
     run.session = std::make_unique<Session>(
         model.build, step_options(run.config, model.height, model.width, model.channels, models::kClasses), run.data,
-        cpu_device(), Session::Use::kTrain, plan_options(flags.impl));
+        cpu_device(), Session::Use::kTrain, PlanOptions{.force = parse_forced(flags.impl)});
     run.card = {.model = std::string(model.name),
                 .classes = run.data.classes,
                 .height = model.height,
@@ -144,28 +183,59 @@ void open_run(Run& run, const TrainFlags& flags) {
     run.manifest.test_images = static_cast<std::int64_t>(run.split.test.size());
     run.manifest.parameters = parameter_count(run.session->step());
     run.manifest.data_fingerprint = run.card.fingerprint;
-    run.manifest.split = run.config.data.split == "official" ? "official" : fmt::format("folder, validation {}", run.config.data.val_split);
+    run.manifest.split = run.config.data.split == "official"
+                             ? "official"
+                             : fmt::format("folder, validation {}", run.config.data.val_split);
 }
 
-void tell_plan(const Run& run) {
+std::string plan_text(const Run& run) {
     const std::int64_t batch = run.config.train.batch;
-    fmt::print(stderr, "plan  {} {} params | {} train / {} val | batch {} | {} steps/epoch | {} {:g} | fp32 | cpu\n",
-               run.config.train.model, thousands(run.manifest.parameters), run.manifest.train_images,
-               run.manifest.validation_images, batch, (run.manifest.train_images + batch - 1) / batch,
-               run.config.optimizer.name, run.config.optimizer.lr);
+    return fmt::format("plan  {} {} params | {} train / {} val | batch {} | {} steps/epoch | {} {:g} | fp32 | cpu\n",
+                       run.config.train.model, thousands(run.manifest.parameters), run.manifest.train_images,
+                       run.manifest.validation_images, batch, (run.manifest.train_images + batch - 1) / batch,
+                       run.config.optimizer.name, run.config.optimizer.lr);
 }
 
-/// A resumed run must see the data it began with.
-void check_same_data(const Run& run) {
-    const SafetensorsFile file(TrainFiles{run.folder}.state());
-    const ModelCard before = read_card(file, TrainFiles{run.folder}.state().string());
+/// A resumed run must be of the model and see the data it began with. Takes over its recipe's name.
+void check_same_run(Run& run) {
+    const fs::path path = TrainFiles{run.folder}.state();
+    if (!fs::exists(path)) {
+        throw DataError(fmt::format("nothing to resume in {}", run.folder.string()))
+            .because(fmt::format("there is no {}: it ended before anything was saved", path.string()))
+            .try_this("start it again without --resume");
+    }
+    const ModelCard before = read_card(SafetensorsFile(path), path.string());
+    if (before.model != run.card.model) {
+        throw DataError(fmt::format("{} is of {}", path.string(), before.model))
+            .because(fmt::format("the run in {} trains {}", run.folder.string(), run.card.model));
+    }
     if (before.fingerprint != run.card.fingerprint) {
-        throw DataError(fmt::format("the data set {} has changed since this run began", run.config.data.path))
-            .because(fmt::format("its fingerprint was {} and is {}", before.fingerprint, run.card.fingerprint));
+        throw DataError(fmt::format("the data set {} is not the one this run began with", run.config.data.path))
+            .because(fmt::format("its fingerprint was {} and is {}", before.fingerprint, run.card.fingerprint))
+            .try_this("name the unchanged data with --data, or start a new run without --resume");
+    }
+    run.config.recipe = run.card.recipe = before.recipe;
+}
+
+fs::path new_folder(const Run& run, const TrainFlags& flags) {
+    FER_CHECK(flags.name.find('/') == std::string::npos && flags.name != "." && flags.name != "..",
+              "--name is the name of a folder, not a path: '{}'; --out says where it goes", flags.name);
+    const std::string& own = run.config.recipe.empty() ? run.config.train.model : run.config.recipe;
+    return make_run_folder(flags.out, flags.name.empty() ? own : flags.name, flags.exist_ok);
+}
+
+/// The reason goes into run.json if that can be written at all.
+void record_failure(Run& run, const Trainer& trainer, const Error& error, double seconds) {
+    run.manifest.seconds = seconds;
+    run.manifest.exit_reason = fmt::format("failed: {}", error.what());
+    try {
+        write_manifest(run.folder, run.manifest, run.config, trainer.progress());
+    } catch (const OutputError&) {
+        note("run.json does not tell how this run ended: it cannot be written either");
     }
 }
 
-int finish(Run& run, const Trainer& trainer, Outcome outcome, double seconds) {
+int finish(Run& run, const Trainer& trainer, Outcome outcome, double seconds, bool quiet) {
     const Progress& progress = trainer.progress();
     run.manifest.seconds = seconds;
     run.manifest.exit_reason = outcome == Outcome::kFinished       ? "finished"
@@ -174,16 +244,27 @@ int finish(Run& run, const Trainer& trainer, Outcome outcome, double seconds) {
     write_manifest(run.folder, run.manifest, run.config, progress);
     if (outcome == Outcome::kInterrupted) {
         note(fmt::format("interrupted in epoch {}; everything is saved", progress.epoch + 1));
-        fmt::print(stderr, "next  fer train --resume {}\n", run.folder.string());
+        say(fmt::format("next  fer train --resume {}\n", run.folder.string()));
         return 128 + stop_signal;
     }
     if (progress.best.best_epoch >= 0) {
         const EpochRow& best = progress.history[static_cast<std::size_t>(progress.best.best_epoch)];
-        fmt::print("best epoch {}: val_accuracy {:.4f}, val_loss {:.4f}\n", best.epoch, best.val_accuracy, best.val_loss);
+        fmt::print("best epoch {}: val_accuracy {:.4f}, val_loss {:.4f}\n", best.epoch, best.val_accuracy,
+                   best.val_loss);
     }
     fmt::print("saved {}\n", run.folder.string());
-    fmt::print(stderr, "next  fer evaluate {}\n", run.folder.string());
+    if (!quiet) {
+        say(fmt::format("next  fer evaluate {}\n", run.folder.string()));
+    }
     return 0;
+}
+
+void tell_if_done(const Progress& progress, int epochs) {
+    if (progress.finished) {
+        note(fmt::format("this run stopped early after epoch {}: nothing is left to train", progress.epoch));
+    } else if (progress.epoch >= epochs) {
+        note(fmt::format("all {} epochs of this run are done; a larger --epochs goes on", progress.epoch));
+    }
 }
 
 int train(const Program& program, const TrainFlags& flags) {
@@ -193,36 +274,37 @@ int train(const Program& program, const TrainFlags& flags) {
     run.config = resolve(flags);
     open_run(run, flags);
     const ProgressStyle style = progress_style(flags.progress, program.quiet);
-    if (style != ProgressStyle::kOff) {
-        tell_plan(run);
-    }
     if (flags.dry_run) {
+        fmt::print("{}", plan_text(run));
         return 0;
     }
-    run.folder = flags.resume.empty()
-                     ? make_run_folder(flags.out, flags.name.empty() ? (run.config.recipe.empty() ? run.config.train.model : run.config.recipe) : flags.name, flags.exist_ok)
-                     : fs::path(flags.resume);
-    run.manifest.command = program.command_line;
-    if (!flags.resume.empty()) {
-        check_same_data(run);
+    if (style != ProgressStyle::kOff) {
+        say(plan_text(run));
     }
-    write_file(run.folder / "config.toml", to_toml(run.config));
+    const bool resumes = !flags.resume.empty();
+    run.folder = resumes ? fs::path(flags.resume) : new_folder(run, flags);
+    run.manifest.command = program.command_line;
+    if (resumes) {
+        check_same_run(run);
+    }
     ProgressLine line(style, run.config.train.batch);
     Trainer trainer(run.config, run.card, *run.session, run.data, run.split, {run.folder}, line);
-    if (!flags.resume.empty()) {
+    if (resumes) {
         trainer.resume();
+        tell_if_done(trainer.progress(), run.config.train.epochs);
     }
+    write_file(run.folder / "config.toml", to_toml(run.config));
     write_manifest(run.folder, run.manifest, run.config, trainer.progress());
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
-    const auto seconds = [start] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    const auto seconds = [start] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
     try {
         const Outcome outcome = trainer.run(stop_requested);
-        return finish(run, trainer, outcome, seconds());
-    } catch (const DivergedError& error) {
-        run.manifest.seconds = seconds();
-        run.manifest.exit_reason = fmt::format("failed: {}", error.what());
-        write_manifest(run.folder, run.manifest, run.config, trainer.progress());
+        return finish(run, trainer, outcome, seconds(), program.quiet);
+    } catch (const Error& error) {
+        record_failure(run, trainer, error, seconds());
         throw;
     }
 }
@@ -242,8 +324,10 @@ void add_train(Program& program) {
     command->add_flag("--dry-run", flags->dry_run, "print the plan and exit");
     command->add_flag("--no-cache", flags->no_cache, "decode the images anew");
     command->add_option("--device", flags->device, "auto | cpu | cuda");
-    command->add_option("--progress", flags->progress, "auto | rich | plain | off");
-    command->add_option("--impl", flags->impl, "op=implementation, for instance conv2d=reference");
+    command->add_option("--progress", flags->progress, "auto | rich | plain | off")
+        ->check(one_of({"auto", "rich", "plain", "off"}));
+    command->add_option("--impl", flags->impl, "op=implementation, for instance conv2d=reference")
+        ->allow_extra_args(false);
     for (const Setting& setting : settings()) {
         if (setting.flag.empty()) {
             continue;
@@ -252,12 +336,14 @@ void add_train(Program& program) {
         const std::string flag(setting.flag);
         Config defaults;
         if (std::holds_alternative<bool*>(setting.field(defaults))) {
-            command->add_flag_callback(flag, [flags, key] { flags->settings[key] = "true"; }, std::string(setting.help));
+            command->add_flag_callback(
+                flag, [flags, key] { flags->settings[key] = "true"; }, std::string(setting.help));
         } else {
             command->add_option_function<std::string>(
                 flag, [flags, key](const std::string& text) { flags->settings[key] = text; },
-                setting.choices.empty() ? std::string(setting.help)
-                                        : fmt::format("{}{}{}", setting.help, setting.help.empty() ? "" : ": ", setting.choices));
+                setting.choices.empty()
+                    ? std::string(setting.help)
+                    : fmt::format("{}{}{}", setting.help, setting.help.empty() ? "" : ": ", setting.choices));
         }
     }
     command->callback([&program, flags] { program.run = [&program, flags] { return train(program, *flags); }; });

@@ -11,7 +11,7 @@ namespace {
 
 struct Row {
     OpKind kind;
-    const Implementation* onednn;  // null: none
+    const Implementation* onednn;        // null: none
     Kernel (*reference)(const OpDesc&);  // null: a view, nothing runs
 };
 

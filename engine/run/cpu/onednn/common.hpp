@@ -65,7 +65,8 @@ public:
         Slot slot{argument, flow, dnnl::memory(plain, engine(), nullptr), {}, {}};
         if (plain != inner) {
             slot.inner = dnnl::memory(inner, engine(), nullptr);
-            slot.reorder = flow == Flow::kIn ? dnnl::reorder(slot.outer, slot.inner) : dnnl::reorder(slot.inner, slot.outer);
+            slot.reorder =
+                flow == Flow::kIn ? dnnl::reorder(slot.outer, slot.inner) : dnnl::reorder(slot.inner, slot.outer);
         }
         slots_.push_back(std::move(slot));
     }

@@ -1,5 +1,5 @@
-// Convolution and depthwise convolution by oneDNN. Weights stay HWIO outside; the primitive's own layout is made anew in
-// scratch memory each step, because the optimizer has just changed them.
+// Convolution and depthwise convolution by oneDNN. Weights stay HWIO outside; the primitive's own layout is made anew
+// in scratch memory each step, because the optimizer has just changed them.
 #include <algorithm>
 
 #include "engine/run/cpu/onednn/common.hpp"
@@ -24,7 +24,12 @@ Setup setup(const Shape& x, const Shape& w, const Shape& y, const ConvAttrs& att
     const auto rest = [&attrs](std::int64_t size, std::int64_t kernel, const Window& window) {
         return (window.out - 1) * attrs.stride + kernel - size - window.before;
     };
-    Setup s{nhwc(x), nhwc(y), {}, {}, {attrs.stride, attrs.stride}, {rows.before, cols.before},
+    Setup s{nhwc(x),
+            nhwc(y),
+            {},
+            {},
+            {attrs.stride, attrs.stride},
+            {rows.before, cols.before},
             {rest(x[1], w[0], rows), rest(x[2], w[1], cols)}};
     if (depthwise) {  // (kh, kw, c, 1) is hwigo with one input and one output channel per group
         const Dims dims{w[2], 1, 1, w[0], w[1]};
@@ -46,7 +51,8 @@ Forward::primitive_desc forward_desc(const Setup& s, std::int64_t bias, const dn
     const auto kind = dnnl::prop_kind::forward_training;
     const auto algorithm = dnnl::algorithm::convolution_direct;
     if (bias > 0) {
-        return {Forward::desc(kind, algorithm, s.x, s.w_any, vector(bias), s.y, s.strides, s.before, s.after), attr, engine()};
+        return {Forward::desc(kind, algorithm, s.x, s.w_any, vector(bias), s.y, s.strides, s.before, s.after), attr,
+                engine()};
     }
     return {Forward::desc(kind, algorithm, s.x, s.w_any, s.y, s.strides, s.before, s.after), attr, engine()};
 }
@@ -120,8 +126,8 @@ struct TurnedGradient {
         const auto [top, bottom] = pads(0);
         const auto [left, right] = pads(1);
         const Dims dims{kernel[3], kernel[2], kernel[0], kernel[1]};
-        const Setup s{nhwc(op.in[0].shape), nhwc(x), f32(dims, Tag::hwio), f32(dims, Tag::any), {1, 1}, {top, left},
-                      {bottom, right}};
+        const Setup s{nhwc(op.in[0].shape), nhwc(x),        f32(dims, Tag::hwio), f32(dims, Tag::any), {1, 1},
+                      {top, left},          {bottom, right}};
         const auto desc = forward_desc(s, 0, planned_scratch());
         call = Call::make<Forward>(desc);
         call->bind(DNNL_ARG_SRC, s.x, desc.src_desc(), kIn);

@@ -56,10 +56,9 @@ Kernel make_training(const OpDesc& op) {
 // (dy, x, gamma, mean, variance) -> dx, dgamma, dbeta
 std::shared_ptr<Call> gradient(const OpDesc& op) {
     const Shape& x = op.in[1].shape;
-    const Backward::primitive_desc desc(
-        Backward::desc(dnnl::prop_kind::backward, activations(x), activations(x),
-                       static_cast<float>(op.as<BatchNormAttrs>().epsilon), kAffine),
-        planned_scratch(), engine(), training_desc(op, x));
+    const Backward::primitive_desc desc(Backward::desc(dnnl::prop_kind::backward, activations(x), activations(x),
+                                                       static_cast<float>(op.as<BatchNormAttrs>().epsilon), kAffine),
+                                        planned_scratch(), engine(), training_desc(op, x));
     auto call = Call::make<Backward>(desc);
     call->bind(DNNL_ARG_DIFF_DST, activations(x), desc.diff_dst_desc(), kIn);
     call->bind(DNNL_ARG_SRC, activations(x), desc.src_desc(), kIn);

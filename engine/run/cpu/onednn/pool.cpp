@@ -34,9 +34,9 @@ Setup setup(const Shape& x, const Shape& y, const PoolAttrs& attrs, bool max) {
 }
 
 Forward::primitive_desc forward_desc(const Setup& s) {
-    const Forward::primitive_desc desc(Forward::desc(dnnl::prop_kind::forward_training, s.algorithm, s.x, s.y, s.strides,
-                                                     s.window, s.before, s.after),
-                                       planned_scratch(), engine());
+    const Forward::primitive_desc desc(
+        Forward::desc(dnnl::prop_kind::forward_training, s.algorithm, s.x, s.y, s.strides, s.window, s.before, s.after),
+        planned_scratch(), engine());
     if (s.algorithm == dnnl::algorithm::pooling_max && desc.workspace_desc() != s.argmax) {
         throw dnnl::error(dnnl_unimplemented, "its workspace is not one byte per window");
     }
@@ -59,9 +59,8 @@ std::shared_ptr<Call> forward(const OpDesc& op) {
 template <bool kMax>
 std::shared_ptr<Call> gradient(const OpDesc& op) {
     const Setup s = setup(op.out[0].shape, op.in[0].shape, op.as<PoolAttrs>(), kMax);
-    const Backward::primitive_desc desc(
-        Backward::desc(s.algorithm, s.x, s.y, s.strides, s.window, s.before, s.after), planned_scratch(), engine(),
-        forward_desc(s));
+    const Backward::primitive_desc desc(Backward::desc(s.algorithm, s.x, s.y, s.strides, s.window, s.before, s.after),
+                                        planned_scratch(), engine(), forward_desc(s));
     auto call = Call::make<Backward>(desc);
     call->bind(DNNL_ARG_DIFF_DST, s.y, desc.diff_dst_desc(), kIn);
     if (kMax) {

@@ -10,7 +10,11 @@ namespace {
 /// Geometry shared by the three directions of both convolutions.
 struct Geometry {
     Geometry(const Shape& x_shape, const Shape& w_shape, const Shape& y_shape, const ConvAttrs& attrs)
-        : x(x_shape), y(y_shape), kh(w_shape[0]), kw(w_shape[1]), stride(attrs.stride),
+        : x(x_shape),
+          y(y_shape),
+          kh(w_shape[0]),
+          kw(w_shape[1]),
+          stride(attrs.stride),
           top(window_of(x_shape[1], w_shape[0], attrs.stride, attrs.padding).before),
           left(window_of(x_shape[2], w_shape[1], attrs.stride, attrs.padding).before) {}
 
@@ -45,13 +49,32 @@ struct Geometry {
             }
         }
     }
+
+    /// Calls body(place of x, place of y), channel 0 of each, for every output that kernel place (r, s) contributes to.
+    template <class Body>
+    void for_pairs(std::int64_t r, std::int64_t s, Body body) const {
+        for (std::int64_t n = 0; n < x.n; ++n) {
+            for (std::int64_t oh = 0; oh < y.h; ++oh) {
+                const std::int64_t ih = oh * stride + r - top;
+                for (std::int64_t ow = 0; ih >= 0 && ih < x.h && ow < y.w; ++ow) {
+                    const std::int64_t iw = ow * stride + s - left;
+                    if (iw >= 0 && iw < x.w) {
+                        body(x(n, ih, iw), y(n, oh, ow));
+                    }
+                }
+            }
+        }
+    }
 };
 
 double activate(double v, Activation activation) {
     switch (activation) {
-        case Activation::kNone: return v;
-        case Activation::kRelu: return v < 0 ? 0 : v;  // NaN stays NaN
-        case Activation::kRelu6: return std::clamp(v, 0.0, 6.0);
+        case Activation::kNone:
+            return v;
+        case Activation::kRelu:
+            return v < 0 ? 0 : v;  // NaN stays NaN
+        case Activation::kRelu6:
+            return std::clamp(v, 0.0, 6.0);
     }
     return v;
 }
@@ -121,18 +144,9 @@ Kernel conv2d_wgrad(const OpDesc& desc) {
             const std::int64_t s = i / g.y.c / g.x.c % g.kw;
             const std::int64_t r = i / g.y.c / g.x.c / g.kw;
             double sum = 0;
-            for (std::int64_t n = 0; n < g.x.n; ++n) {
-                for (std::int64_t oh = 0; oh < g.y.h; ++oh) {
-                    const std::int64_t ih = oh * g.stride + r - g.top;
-                    for (std::int64_t ow = 0; ih >= 0 && ih < g.x.h && ow < g.y.w; ++ow) {
-                        const std::int64_t iw = ow * g.stride + s - g.left;
-                        if (iw >= 0 && iw < g.x.w) {
-                            sum += static_cast<double>(x[g.x(n, ih, iw, c)]) *
-                                   static_cast<double>(dy[g.y(n, oh, ow, k)]);
-                        }
-                    }
-                }
-            }
+            g.for_pairs(r, s, [&](auto xi, auto yi) {
+                sum += static_cast<double>(x[xi + c]) * static_cast<double>(dy[yi + k]);
+            });
             dw[i] = static_cast<T>(sum);
         });
         if (attrs.bias) {
@@ -202,18 +216,9 @@ Kernel depthwise_wgrad(const OpDesc& desc) {
             const std::int64_t s = i / g.x.c % g.kw;
             const std::int64_t r = i / g.x.c / g.kw;
             double sum = 0;
-            for (std::int64_t n = 0; n < g.x.n; ++n) {
-                for (std::int64_t oh = 0; oh < g.y.h; ++oh) {
-                    const std::int64_t ih = oh * g.stride + r - g.top;
-                    for (std::int64_t ow = 0; ih >= 0 && ih < g.x.h && ow < g.y.w; ++ow) {
-                        const std::int64_t iw = ow * g.stride + s - g.left;
-                        if (iw >= 0 && iw < g.x.w) {
-                            sum += static_cast<double>(x[g.x(n, ih, iw, c)]) *
-                                   static_cast<double>(dy[g.y(n, oh, ow, c)]);
-                        }
-                    }
-                }
-            }
+            g.for_pairs(r, s, [&](auto xi, auto yi) {
+                sum += static_cast<double>(x[xi + c]) * static_cast<double>(dy[yi + c]);
+            });
             dw[i] = static_cast<T>(sum);
         });
     });

@@ -57,8 +57,8 @@ Kernel dense_wgrad(const OpDesc& desc) {
         parallel(features * units, [&](std::int64_t i) {
             double sum = 0;
             for (std::int64_t n = 0; n < batch; ++n) {
-                sum += static_cast<double>(x[n * features + i / units]) *
-                       static_cast<double>(dy[n * units + i % units]);
+                sum +=
+                    static_cast<double>(x[n * features + i / units]) * static_cast<double>(dy[n * units + i % units]);
             }
             dw[i] = static_cast<T>(sum);
         });

@@ -93,8 +93,8 @@ Kernel dropout(const OpDesc& desc) {
         parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
             std::uint32_t words[kDropoutRange];
             fill_words(static_cast<std::uint64_t>(clock[kClockSeed]), static_cast<std::uint64_t>(clock[kClockStep]),
-                       attrs.stream, static_cast<std::uint32_t>(begin / 4), static_cast<std::uint32_t>((end - begin + 3) / 4),
-                       words);
+                       attrs.stream, static_cast<std::uint32_t>(begin / 4),
+                       static_cast<std::uint32_t>((end - begin + 3) / 4), words);
             for (std::int64_t i = begin; i < end; ++i) {
                 const T kept = x[i] * scale;
                 y[i] = uniform01(words[i - begin]) >= attrs.rate ? kept : T{0};
@@ -165,9 +165,12 @@ void convert(const OpDesc& op, const Operands& t) {
 template <class From>
 Kernel convert_from(const OpDesc& op) {
     switch (op.as<CastAttrs>().to) {
-        case DType::kF32: return [op](const Operands& t) { convert<From, float>(op, t); };
-        case DType::kF64: return [op](const Operands& t) { convert<From, double>(op, t); };
-        default: throw UsageError(fmt::format("the CPU casts to f32 and f64, not {}", name_of(op.as<CastAttrs>().to)));
+        case DType::kF32:
+            return [op](const Operands& t) { convert<From, float>(op, t); };
+        case DType::kF64:
+            return [op](const Operands& t) { convert<From, double>(op, t); };
+        default:
+            throw UsageError(fmt::format("the CPU casts to f32 and f64, not {}", name_of(op.as<CastAttrs>().to)));
     }
 }
 
@@ -175,11 +178,16 @@ Kernel convert_from(const OpDesc& op) {
 
 Kernel cast(const OpDesc& op) {
     switch (op.in[0].dtype) {
-        case DType::kU8: return convert_from<std::uint8_t>(op);
-        case DType::kI32: return convert_from<std::int32_t>(op);
-        case DType::kF32: return convert_from<float>(op);
-        case DType::kF64: return convert_from<double>(op);
-        default: throw UsageError(fmt::format("the CPU does not cast from {}", name_of(op.in[0].dtype)));
+        case DType::kU8:
+            return convert_from<std::uint8_t>(op);
+        case DType::kI32:
+            return convert_from<std::int32_t>(op);
+        case DType::kF32:
+            return convert_from<float>(op);
+        case DType::kF64:
+            return convert_from<double>(op);
+        default:
+            throw UsageError(fmt::format("the CPU does not cast from {}", name_of(op.in[0].dtype)));
     }
 }
 

@@ -45,12 +45,11 @@ void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::i
             const auto from_row = static_cast<double>(flip_v ? x.h - 1 - row : row);
             const auto from_col = static_cast<double>(flip_h ? x.w - 1 - col : col);
             for (std::int64_t c = 0; c < x.c; ++c) {
-                double v = attrs.any_affine()
-                               ? sample(source, x, m.d * from_col + m.e * from_row + m.f,
-                                        m.a * from_col + m.b * from_row + m.c, c, attrs.fill,
-                                        static_cast<double>(attrs.fill_value))
-                               : static_cast<double>(source[x(0, static_cast<std::int64_t>(from_row),
-                                                              static_cast<std::int64_t>(from_col), c)]);
+                double v = attrs.any_affine() ? sample(source, x, m.d * from_col + m.e * from_row + m.f,
+                                                       m.a * from_col + m.b * from_row + m.c, c, attrs.fill,
+                                                       static_cast<double>(attrs.fill_value))
+                                              : static_cast<double>(source[x(0, static_cast<std::int64_t>(from_row),
+                                                                             static_cast<std::int64_t>(from_col), c)]);
                 if (bright) {  // Keras truncates to bytes twice
                     v = std::min(255.0, std::trunc(static_cast<double>(factor * static_cast<float>(std::trunc(v)))));
                 }
@@ -77,8 +76,8 @@ Kernel gather(const OpDesc& desc) {
         const std::int64_t pixels = op.in[0].shape[1] * op.in[0].shape[2];
         const std::int64_t batch = op.out[0].shape[0];
         const std::int64_t cursor = t.input<std::int64_t>(3)[kClockCursor];
-        FER_ASSERT(cursor >= 0 && cursor + batch <= op.in[2].shape[0], "{}: batch at {} runs past the {} images", op.name,
-                   cursor, op.in[2].shape[0]);
+        FER_ASSERT(cursor >= 0 && cursor + batch <= op.in[2].shape[0], "{}: batch at {} runs past the {} images",
+                   op.name, cursor, op.in[2].shape[0]);
         for (std::int64_t i = 0; i < batch; ++i) {
             const std::int32_t image = t.input<std::int32_t>(2)[cursor + i];
             std::copy_n(t.input<std::uint8_t>(0) + image * pixels, pixels, t.output<std::uint8_t>(0) + i * pixels);
@@ -95,9 +94,7 @@ Kernel augment(const OpDesc& desc) {
         const RandomStream random(static_cast<std::uint64_t>(clock[kClockSeed]),
                                   static_cast<std::uint64_t>(clock[kClockStep]), attrs.stream);
         by_input<T>(op, [&]<class In>(In) {
-            parallel(x.n, [&](std::int64_t n) {
-                augment_image(attrs, random, n, x, t.input<In>(0), t.output<T>(0));
-            });
+            parallel(x.n, [&](std::int64_t n) { augment_image(attrs, random, n, x, t.input<In>(0), t.output<T>(0)); });
         });
     });
 }
@@ -157,11 +154,10 @@ Kernel resize(const OpDesc& desc) {
                 for (std::int64_t i = 0; i < y.w * y.c; ++i) {
                     const In* image = t.input<In>(0) + x(line / y.h, 0, 0);
                     const double centre_w = (static_cast<double>(i / y.c) + 0.5) * scale_w;
-                    const double v = bilinear
-                                         ? sample(image, x, centre_h - 0.5, centre_w - 0.5, i % y.c,
-                                                  FillMode::kNearest, 0)
-                                         : static_cast<double>(image[x(0, static_cast<std::int64_t>(centre_h),
-                                                                       static_cast<std::int64_t>(centre_w), i % y.c)]);
+                    const double v =
+                        bilinear ? sample(image, x, centre_h - 0.5, centre_w - 0.5, i % y.c, FillMode::kNearest, 0)
+                                 : static_cast<double>(image[x(0, static_cast<std::int64_t>(centre_h),
+                                                               static_cast<std::int64_t>(centre_w), i % y.c)]);
                     t.output<T>(0)[line * y.w * y.c + i] = static_cast<T>(v);
                 }
             });

@@ -95,8 +95,7 @@ Kernel softmax_xent_grad(const OpDesc& desc) {
             const double weight = static_cast<double>(t.input<T>(2)[label]) * scale;
             for (std::int64_t c = 0; c < classes; ++c) {
                 const auto p = static_cast<double>(t.input<T>(0)[n * classes + c]);
-                t.output<T>(0)[n * classes + c] =
-                    static_cast<T>(weight * (p - target(c, label, smoothing, classes)));
+                t.output<T>(0)[n * classes + c] = static_cast<T>(weight * (p - target(c, label, smoothing, classes)));
             }
         }
     });

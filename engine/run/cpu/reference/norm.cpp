@@ -88,7 +88,8 @@ Kernel batch_norm_inference(const OpDesc& desc) {
         parallel(op.in[0].shape.count() / c, [&](std::int64_t row) {
             for (std::int64_t k = 0; k < c; ++k) {
                 const double inv_std = 1.0 / std::sqrt(static_cast<double>(t.input<T>(4)[k]) + epsilon);
-                const double xhat = (static_cast<double>(x[row * c + k]) - static_cast<double>(t.input<T>(3)[k])) * inv_std;
+                const double xhat =
+                    (static_cast<double>(x[row * c + k]) - static_cast<double>(t.input<T>(3)[k])) * inv_std;
                 y[row * c + k] = static_cast<T>(xhat * static_cast<double>(t.input<T>(1)[k]) +
                                                 static_cast<double>(t.input<T>(2)[k]));
             }

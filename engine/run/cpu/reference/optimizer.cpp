@@ -26,8 +26,7 @@ double next_step(const Operands& t) { return static_cast<double>(t.input<std::in
 template <class Body>
 void for_gradients(const OpDesc& op, Body body) {
     for (std::size_t k = 0; k + 2 < op.in.size(); ++k) {
-        parallel_ranges(op.in[k + 2].shape.count(),
-                        [&](std::int64_t begin, std::int64_t end) { body(k, begin, end); });
+        parallel_ranges(op.in[k + 2].shape.count(), [&](std::int64_t begin, std::int64_t end) { body(k, begin, end); });
     }
 }
 

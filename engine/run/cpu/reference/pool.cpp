@@ -8,7 +8,10 @@ namespace {
 
 struct Geometry {
     Geometry(const Shape& x_shape, const Shape& y_shape, const PoolAttrs& attrs)
-        : x(x_shape), y(y_shape), window(attrs.window), stride(attrs.stride),
+        : x(x_shape),
+          y(y_shape),
+          window(attrs.window),
+          stride(attrs.stride),
           top(window_of(x_shape[1], attrs.window, attrs.stride, attrs.padding).before),
           left(window_of(x_shape[2], attrs.window, attrs.stride, attrs.padding).before) {}
 
@@ -155,8 +158,7 @@ Kernel global_avg_pool_grad(const OpDesc& desc) {
         const Nhwc x(op.out[0].shape);
         parallel(x.n * x.h * x.w, [&](std::int64_t row) {
             for (std::int64_t c = 0; c < x.c; ++c) {
-                t.output<T>(0)[row * x.c + c] =
-                    t.input<T>(0)[row / (x.h * x.w) * x.c + c] / static_cast<T>(x.h * x.w);
+                t.output<T>(0)[row * x.c + c] = t.input<T>(0)[row / (x.h * x.w) * x.c + c] / static_cast<T>(x.h * x.w);
             }
         });
     });

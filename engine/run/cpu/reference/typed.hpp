@@ -1,4 +1,5 @@
-// The reference: naive loops, double accumulators, no cleverness. Each op is one generic body run in float32 or float64.
+// The reference: naive loops, double accumulators, no cleverness. Each op is one generic body run in float32 or
+// float64.
 #pragma once
 
 #include <algorithm>

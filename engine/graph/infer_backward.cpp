@@ -1,0 +1,175 @@
+// Shape rules of backward and update ops, and the costs.
+#include "engine/graph/rule_checks.hpp"
+
+namespace fer::rules {
+
+// (dy, w) -> dx
+Infos infer_conv2d_dgrad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    const auto& attrs = op.as<ConvAttrs>();
+    expect_shape(op, 0, conv_output(attrs.input, op.in[1].shape, attrs, op.in[1].shape[3]));
+    return {{attrs.input, op.in[0].dtype}};
+}
+
+// (x, dy) -> dw[, db]
+Infos infer_conv2d_wgrad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    const auto& attrs = op.as<ConvAttrs>();
+    expect_shape(op, 1, conv_output(op.in[0].shape, attrs.kernel, attrs, attrs.kernel[3]));
+    const DType real = reduced(op.in[0].dtype);
+    Infos infos{{attrs.kernel, real}};
+    if (attrs.bias) {
+        infos.push_back({{attrs.kernel[3]}, real});
+    }
+    return infos;
+}
+
+Infos infer_depthwise_dgrad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    const auto& attrs = op.as<ConvAttrs>();
+    expect_shape(op, 0, conv_output(attrs.input, op.in[1].shape, attrs, attrs.input[3]));
+    return {{attrs.input, op.in[0].dtype}};
+}
+
+Infos infer_depthwise_wgrad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    const auto& attrs = op.as<ConvAttrs>();
+    expect_shape(op, 1, conv_output(op.in[0].shape, attrs.kernel, attrs, op.in[0].shape[3]));
+    return {{attrs.kernel, reduced(op.in[0].dtype)}};
+}
+
+// (dy (n,m), w (k,m)) -> dx (n,k)
+Infos infer_dense_dgrad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    expect_shape(op, 0, {op.in[0].shape[0], op.in[1].shape[1]});
+    return {{{op.in[0].shape[0], op.in[1].shape[0]}, op.in[0].dtype}};
+}
+
+// (x (n,k), dy (n,m)) -> dw (k,m)[, db (m)]
+Infos infer_dense_wgrad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    const DType real = reduced(op.in[0].dtype);
+    Infos infos{{{op.in[0].shape[1], op.in[1].shape[1]}, real}};
+    if (op.as<DenseAttrs>().bias) {
+        infos.push_back({{op.in[1].shape[1]}, real});
+    }
+    return infos;
+}
+
+Infos infer_bias_grad(const OpDesc& op) {
+    expect_inputs(op, 1, 1);
+    return {{channels(op), reduced(op.in[0].dtype)}};
+}
+
+// (dy, x, gamma, mean, variance) -> dx, dgamma, dbeta
+Infos infer_batch_norm_grad(const OpDesc& op) {
+    expect_inputs(op, 5, 5);
+    expect_shape(op, 1, op.in[0].shape);
+    const DType real = reduced(op.in[0].dtype);
+    return {op.in[0], {channels(op), real}, {channels(op), real}};
+}
+
+// (dy, gamma, variance) -> dx
+Infos infer_batch_norm_inference_grad(const OpDesc& op) {
+    expect_inputs(op, 3, 3);
+    expect_shape(op, 1, channels(op));
+    return like_input(op);
+}
+
+// (dy, y) -> dx
+Infos infer_relu_grad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    expect_shape(op, 1, op.in[0].shape);
+    return like_input(op);
+}
+
+// (dy, y) -> dx
+Infos infer_softmax_grad(const OpDesc& op) { return infer_relu_grad(op); }
+
+// (probabilities, labels, class_weights, dloss) -> dlogits
+Infos infer_softmax_xent_grad(const OpDesc& op) {
+    expect_inputs(op, 4, 4);
+    expect_shape(op, 3, Shape{});
+    return like_input(op);
+}
+
+// max: (dy, argmax) -> dx; average: (dy) -> dx
+Infos infer_pool_grad(const OpDesc& op) {
+    expect_inputs(op, 1, 2);
+    return {{op.as<PoolAttrs>().input, op.in[0].dtype}};
+}
+
+Infos infer_global_avg_pool_grad(const OpDesc& op) {
+    expect_inputs(op, 1, 1);
+    return {{op.as<ShapeAttrs>().shape, op.in[0].dtype}};
+}
+
+Infos infer_crop(const OpDesc& op) {
+    expect_inputs(op, 1, 1);
+    const auto& pad = op.as<PadAttrs>();
+    const Shape& x = op.in[0].shape;
+    return {{{x[0], x[1] - pad.top - pad.bottom, x[2] - pad.left - pad.right, x[3]}, op.in[0].dtype}};
+}
+
+Infos infer_unflatten(const OpDesc& op) {
+    expect_inputs(op, 1, 1);
+    const Shape& shape = op.as<ShapeAttrs>().shape;
+    FER_CHECK(shape.count() == op.in[0].shape.count(), "{} does not fit {}", op.in[0].shape.str(), shape.str());
+    return {{shape, op.in[0].dtype}};
+}
+
+// (w, dloss) -> 2 * factor * dloss * w
+Infos infer_l2_grad(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    return like_input(op);
+}
+
+// (learning_rate, clock, gradient...; parameter..., moment per parameter...)
+Infos infer_optimizer(const OpDesc& op) {
+    FER_CHECK(op.in.size() >= 3, "needs a learning rate, the clock and at least one gradient");
+    const std::size_t count = op.in.size() - 2;
+    FER_CHECK(op.state.size() % count == 0, "{} gradients, {} state tensors", count, op.state.size());
+    for (std::size_t i = 0; i < op.state.size(); ++i) {
+        FER_CHECK(op.state[i].shape == op.in[2 + i % count].shape, "state {} does not match its gradient", i);
+    }
+    return {};
+}
+
+// (value...; average...)
+Infos infer_ema(const OpDesc& op) {
+    FER_CHECK(op.in.size() == op.state.size(), "{} values, {} averages", op.in.size(), op.state.size());
+    return {};
+}
+
+// (loss, hits; metrics)
+Infos infer_metrics(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    FER_CHECK(op.state.size() == 1 && op.state[0].shape == Shape{kMetricFields}, "needs the metrics tensor");
+    return {};
+}
+
+// (; clock)
+Infos infer_advance(const OpDesc& op) {
+    FER_CHECK(op.state.size() == 1 && op.state[0].shape == Shape{kClockFields}, "needs the clock");
+    return {};
+}
+
+namespace {
+
+/// Two operations per output element, kernel place and input channel.
+std::int64_t conv_flops(const Shape& y, const Shape& w) { return 2 * y.count() * w[0] * w[1] * w[2]; }
+std::int64_t depthwise_flops(const Shape& y, const Shape& w) { return 2 * y.count() * w[0] * w[1]; }
+
+}  // namespace
+
+std::int64_t flops_conv2d(const OpDesc& op) { return conv_flops(op.out[0].shape, op.in[1].shape); }
+std::int64_t flops_conv2d_dgrad(const OpDesc& op) { return conv_flops(op.in[0].shape, op.in[1].shape); }
+std::int64_t flops_conv2d_wgrad(const OpDesc& op) { return conv_flops(op.in[1].shape, op.out[0].shape); }
+std::int64_t flops_depthwise(const OpDesc& op) { return depthwise_flops(op.out[0].shape, op.in[1].shape); }
+std::int64_t flops_depthwise_dgrad(const OpDesc& op) { return depthwise_flops(op.in[0].shape, op.in[1].shape); }
+std::int64_t flops_depthwise_wgrad(const OpDesc& op) { return depthwise_flops(op.in[1].shape, op.out[0].shape); }
+std::int64_t flops_dense(const OpDesc& op) { return 2 * op.in[0].shape[0] * op.in[1].shape.count(); }
+std::int64_t flops_dense_dgrad(const OpDesc& op) { return 2 * op.in[0].shape[0] * op.in[1].shape.count(); }
+std::int64_t flops_dense_wgrad(const OpDesc& op) { return 2 * op.in[0].shape[0] * op.out[0].shape.count(); }
+
+}  // namespace fer::rules

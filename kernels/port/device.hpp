@@ -1,0 +1,16 @@
+// CUDA's built-in names: from nvcc, or from the emulator.
+#pragma once
+
+#include "kernels/port/config.hpp"
+
+#if defined(FER_EMULATED)
+#include "kernels/emulator/device.hpp"
+/// A function that runs inside a kernel.
+#define FER_DEVICE inline
+#else
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+/// A function that runs inside a kernel.
+#define FER_DEVICE __device__ __forceinline__
+#endif

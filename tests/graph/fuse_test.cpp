@@ -1,0 +1,110 @@
+// Rewrites of the forward graph: what is taken in, what must stay outside, and how rules are chosen.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/graph/fuse.hpp"
+#include "engine/graph/net.hpp"
+#include "engine/graph/op_table.hpp"
+#include "tests/support/expect_error.hpp"
+
+namespace fer::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct Layers {
+    Graph graph;
+    ValueId x = graph.add("x", Role::kInput, {{2, 6, 6, 2}, DType::kF32});
+    ValueId clock = graph.add("clock", Role::kState, {{kClockFields}, DType::kI64});
+    Net net{graph, x, clock, {}};
+
+    std::vector<std::string_view> kinds() const {
+        std::vector<std::string_view> list;
+        for (const Node& node : graph.nodes()) {
+            list.push_back(name_of(node.kind));
+        }
+        return list;
+    }
+};
+
+TEST(Fuse, TakesBiasAndActivationIntoTheLayer) {
+    Layers l;
+    l.net.conv(3, 3).relu().conv(3, 3).relu6().flatten().dense(4).relu();
+    const auto counts = fuse(l.graph, "on");
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "conv2d", "flatten", "dense"));
+    EXPECT_EQ(counts[0].count, 3);
+    EXPECT_EQ(counts[1].count, 3);
+    EXPECT_EQ(std::get<ConvAttrs>(l.graph.nodes()[0].attrs).activation, Activation::kRelu);
+    EXPECT_EQ(std::get<ConvAttrs>(l.graph.nodes()[1].attrs).activation, Activation::kRelu6);
+    EXPECT_EQ(l.graph.nodes()[0].inputs.size(), 3u);
+    for (std::size_t n = 0; n < l.graph.nodes().size(); ++n) {
+        for (const ValueId out : l.graph.nodes()[n].outputs) {
+            EXPECT_EQ(l.graph.value(out).writer, static_cast<int>(n));
+        }
+    }
+}
+
+TEST(Fuse, OffChangesNothing) {
+    Layers l;
+    l.net.conv(3, 3).relu();
+    EXPECT_TRUE(fuse(l.graph, "off").empty());
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "bias", "relu"));
+}
+
+TEST(Fuse, RulesCanBeNamed) {
+    Layers l;
+    l.net.conv(3, 3).relu();
+    const auto counts = fuse(l.graph, "bias");
+    ASSERT_EQ(counts.size(), 1u);
+    EXPECT_EQ(counts[0].rule, "bias");
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "relu"));
+    Layers both;
+    both.net.conv(3, 3).relu();
+    fuse(both.graph, "bias,activation");
+    EXPECT_THAT(both.kinds(), ElementsAre("conv2d"));
+}
+
+TEST(Fuse, ActivationDoesNotJumpOverABias) {
+    Layers l;
+    l.net.conv(3, 3).relu();
+    EXPECT_EQ(fuse(l.graph, "activation")[0].count, 0);
+}
+
+TEST(Fuse, ABatchNormBetweenKeepsTheActivationOutside) {
+    Layers l;
+    l.net.conv(3, 3).batch_norm().relu();
+    fuse(l.graph, "on");
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "batch_norm", "relu"));
+}
+
+TEST(Fuse, ValuesReadElsewhereStayOutside) {
+    Layers l;
+    l.net.conv(3, 3);
+    const ValueId before = l.net.here();
+    l.net.relu();
+    l.net.add(before);
+    fuse(l.graph, "on");
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "relu", "add"));
+}
+
+TEST(Fuse, KeptValuesStayOutside) {
+    Layers l;
+    l.net.conv(3, 3);
+    l.graph.keep(l.net.here());
+    l.net.relu();
+    fuse(l.graph, "on");
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "relu"));
+}
+
+TEST(Fuse, UnknownRulesNameTheNearest) {
+    Layers l;
+    EXPECT_THAT(error_of<UsageError>([&] { fuse(l.graph, "activatoin"); }),
+                AllOf(HasSubstr("unknown fusion rule 'activatoin'"), HasSubstr("did you mean 'activation'?")));
+    EXPECT_THAT(error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
+                AllOf(HasSubstr("'everything'"), HasSubstr("one of: on, off, bias, activation")));
+}
+
+}  // namespace
+}  // namespace fer::test
