@@ -31,6 +31,12 @@ void separable_cnn(Net& net);
 void gap_cnn(Net& net);
 void new_model(Net& net);
 
+void vgg16_tl(Net& net);
+void resnet50v2_tl(Net& net);
+void mobilenetv2_tl(Net& net);
+void resnet50_tl(Net& net);
+void vgg16_fc_tl(Net& net);
+
 /// The convolution stack of custom_cnn, up to and with its third pool and dropout; gap_cnn and deeper_cnn begin so too.
 void custom_stack(Net& net);
 

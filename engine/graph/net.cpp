@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "engine/core/random.hpp"
 
@@ -14,14 +15,25 @@ Net::Net(Graph& graph, ValueId input, ValueId clock, const NetOptions& options)
     layer_of_[input] = "input";
 }
 
-const std::string& Net::open(const char* class_name, const char* base) {
-    const int number = names_[base]++;
-    layers_.push_back({.name = number == 0 ? std::string(base) : fmt::format("{}_{}", base, number),
-                       .class_name = class_name,
-                       .output = kNoValue,
-                       .variables = {},
-                       .inputs = {layer_of_[here_]}});
-    return layers_.back().name;
+Net& Net::named(std::string name) {
+    next_name_ = std::move(name);
+    return *this;
+}
+
+Net& Net::freeze_first(int count) {
+    frozen_layers_ = count;
+    return *this;
+}
+
+std::string Net::open(const char* class_name, const char* base) {
+    std::string name = std::exchange(next_name_, {});
+    if (name.empty()) {
+        const int number = names_[base]++;
+        name = number == 0 ? std::string(base) : fmt::format("{}_{}", base, number);
+    }
+    layers_.push_back(
+        {.name = name, .class_name = class_name, .output = kNoValue, .variables = {}, .inputs = {layer_of_[here_]}});
+    return name;
 }
 
 void Net::close(ValueId output) {
@@ -32,7 +44,7 @@ void Net::close(ValueId output) {
 
 ValueId Net::variable(const char* name, const Shape& shape, Init init, std::int64_t fan_in, std::int64_t fan_out,
                       bool trainable) {
-    trainable = trainable && options_.trainable;
+    trainable = trainable && this->trainable();
     const DType real = graph_.value(here_).info.dtype;
     const ValueId id =
         graph_.add(fmt::format("{}/{}", layers_.back().name, name), trainable ? Role::kParameter : Role::kState,
@@ -46,10 +58,19 @@ std::int64_t Net::scaled(int width) const {
     return std::max<std::int64_t>(1, std::llround(static_cast<double>(width) * options_.width));
 }
 
+Net& Net::from(ValueId value) {
+    FER_CHECK(layer_of_.contains(value), "'{}' is not the output of a layer", graph_.value(value).name);
+    here_ = value;
+    return *this;
+}
+
 Net& Net::conv(int filters, int kernel, const ConvOptions& options) {
+    return conv_exact(scaled(filters), kernel, options);
+}
+
+Net& Net::conv_exact(std::int64_t out, int kernel, const ConvOptions& options) {
     const std::string name = open("Conv2D", "conv2d");
     const std::int64_t in = shape()[3];
-    const std::int64_t out = scaled(filters);
     const std::int64_t places = std::int64_t{kernel} * kernel;
     const ValueId w = variable("kernel", {kernel, kernel, in, out}, Init::kGlorotUniform, in * places, out * places);
     if (options.l2 > 0) {
@@ -144,8 +165,9 @@ Net& Net::batch_norm(const BatchNormAttrs& attrs) {
     const ValueId beta = variable("beta", c, Init::kZeros, 1, 1);
     const ValueId mean = variable("moving_mean", c, Init::kZeros, 1, 1, false);
     const ValueId variance = variable("moving_variance", c, Init::kOnes, 1, 1, false);
-    close(trains() ? graph_.apply1(OpKind::kBatchNorm, name, attrs, {here_, gamma, beta}, {mean, variance})
-                   : graph_.apply1(OpKind::kBatchNormInference, name, attrs, {here_, gamma, beta, mean, variance}));
+    close(options_.mode == Mode::kTrain && trainable()
+              ? graph_.apply1(OpKind::kBatchNorm, name, attrs, {here_, gamma, beta}, {mean, variance})
+              : graph_.apply1(OpKind::kBatchNormInference, name, attrs, {here_, gamma, beta, mean, variance}));
     return *this;
 }
 

@@ -56,7 +56,15 @@ public:
     /// Starts at `input`, (n, h, w, c), floating point.
     Net(Graph& graph, ValueId input, ValueId clock, const NetOptions& options);
 
+    /// The next layer's name, instead of Keras's automatic one.
+    Net& named(std::string name);
+    /// Layers number 0 to `count`-1 of the layer list, the input included, are frozen: their kernels are state and
+    /// their batch norms use the moving statistics. Call it before they are added.
+    Net& freeze_first(int count);
+
     Net& conv(int filters, int kernel, const ConvOptions& options = {});
+    /// `filters` as it is, whatever the width factor.
+    Net& conv_exact(std::int64_t filters, int kernel, const ConvOptions& options = {});
     Net& separable_conv(int filters, int kernel, const ConvOptions& options = {});
     Net& depthwise_conv(int kernel, const ConvOptions& options = {});
     Net& dense(int units, const DenseOptions& options = {});
@@ -76,6 +84,9 @@ public:
 
     /// The value the next layer will read, for shortcuts.
     ValueId here() const { return here_; }
+    Shape shape() const { return graph_.value(here_).info.shape; }
+    /// Goes on from an earlier value.
+    Net& from(ValueId value);
 
     const std::vector<Layer>& layers() const { return layers_; }
     const std::vector<Variable>& variables() const { return variables_; }
@@ -84,7 +95,7 @@ public:
 
 private:
     /// Opens a layer under Keras's automatic name: conv2d, conv2d_1, ...
-    const std::string& open(const char* class_name, const char* base);
+    std::string open(const char* class_name, const char* base);
     void close(ValueId output);
     ValueId variable(const char* name, const Shape& shape, Init init, std::int64_t fan_in, std::int64_t fan_out,
                      bool trainable = true);
@@ -92,8 +103,8 @@ private:
     Net& activation(OpKind kind, const char* class_name, const char* base);
     void dense_layer(std::int64_t units, const DenseOptions& options);
     std::int64_t scaled(int width) const;
-    Shape shape() const { return graph_.value(here_).info.shape; }
-    bool trains() const { return options_.mode == Mode::kTrain && options_.trainable; }
+    /// Of the layer that is open.
+    bool trainable() const { return options_.trainable && static_cast<int>(layers_.size()) > frozen_layers_; }
 
     Graph& graph_;
     ValueId here_;
@@ -103,6 +114,8 @@ private:
     std::vector<Variable> variables_;
     std::map<float, std::vector<ValueId>> l2_;
     std::map<std::string, int> names_;
+    std::string next_name_;
+    int frozen_layers_ = 0;
     std::map<ValueId, std::string> layer_of_;  // output value -> layer name
 };
 

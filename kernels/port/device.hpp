@@ -5,8 +5,8 @@
 
 #if defined(FER_EMULATED)
 #include "kernels/emulator/device.hpp"
-/// A function that runs inside a kernel.
-#define FER_DEVICE inline
+/// A function that runs inside a kernel. Always inlined, here so that reports name the kernel's line.
+#define FER_DEVICE __attribute__((always_inline)) inline
 #else
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

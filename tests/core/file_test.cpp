@@ -155,7 +155,8 @@ TEST(ReadFile, ErrorsNameThePathAndTheReason) {
     EXPECT_THAT(error_of<DataError>([&] { read_file("/dev/null"); }), HasSubstr("not a regular file"));
     write_file(folder / "a", "12345");
     EXPECT_EQ(read_file(folder / "a", 5), "12345");
-    EXPECT_THAT(error_of<DataError>([&] { read_file(folder / "a", 4); }), HasSubstr("5 bytes, more than the 4 allowed"));
+    EXPECT_THAT(error_of<DataError>([&] { read_file(folder / "a", 4); }),
+                HasSubstr("5 bytes, more than the 4 allowed"));
 }
 
 TEST(MakeFolder, MakesParentsAndRefusesFiles) {
@@ -165,7 +166,8 @@ TEST(MakeFolder, MakesParentsAndRefusesFiles) {
     EXPECT_TRUE(std::filesystem::is_directory(folder / "a/b/c"));
     write_file(folder / "file", "");
     EXPECT_THAT(error_of<OutputError>([&] { make_folder(folder / "file"); }), HasSubstr("file"));
-    EXPECT_THAT(error_of<OutputError>([&] { make_folder(folder / "file/inside"); }), HasSubstr("cannot create the folder"));
+    EXPECT_THAT(error_of<OutputError>([&] { make_folder(folder / "file/inside"); }),
+                HasSubstr("cannot create the folder"));
 }
 
 }  // namespace

@@ -103,7 +103,8 @@ TEST(Tolerance, NanAlwaysFailsAndTheWorstElementIsNamed) {
     EXPECT_FALSE(close(std::vector<double>{-inf}, std::vector<double>{inf}, exact()));
     EXPECT_STREQ(close(std::vector<double>{1, 2.5, nan}, want, {0.1, 0}).message(),
                  "2 of 3 elements off; worst [2] got nan want 3 (allowed 0.1)");
-    EXPECT_TRUE(std::isnan(nmse(std::span<const double>(std::vector<double>{nan}), std::span<const double>(want).first(1))));
+    EXPECT_TRUE(
+        std::isnan(nmse(std::span<const double>(std::vector<double>{nan}), std::span<const double>(want).first(1))));
 }
 
 }  // namespace

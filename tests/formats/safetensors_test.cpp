@@ -2,8 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <optional>
 
@@ -80,14 +78,13 @@ TEST(Safetensors, WideElementsComeFirstAndDataIsAligned) {
     }
 }
 
-TEST(Safetensors, SameTensorsSameBytes) {
-    EXPECT_EQ(Sample().image(), Sample().image());
-}
+TEST(Safetensors, SameTensorsSameBytes) { EXPECT_EQ(Sample().image(), Sample().image()); }
 
 TEST(Safetensors, WrongNamesAndTypesAreUsageErrors) {
     const SafetensorsFile file(Sample().image(), "a.safetensors");
     EXPECT_EQ(file.find("bias"), nullptr);
-    EXPECT_THAT(error_of<UsageError>([&] { file.get<float>("bias"); }), HasSubstr("a.safetensors has no tensor 'bias'"));
+    EXPECT_THAT(error_of<UsageError>([&] { file.get<float>("bias"); }),
+                HasSubstr("a.safetensors has no tensor 'bias'"));
     EXPECT_THAT(error_of<UsageError>([&] { file.get<float>("loss"); }), HasSubstr("'loss' in a.safetensors is f64"));
 }
 
@@ -118,7 +115,9 @@ TEST(Safetensors, FlippedBitsAreRefusedOrHarmless) {
                 ASSERT_LT(at, sizeof length + length) << "damaged data was accepted";
                 const auto* weights = file.find("weights");
                 if (weights != nullptr && weights->dtype == DType::kF32) {
-                    EXPECT_EQ(std::memcmp(file.data(*weights), sample.weights.data(), sample.weights.size() * sizeof(float)), 0);
+                    EXPECT_EQ(
+                        std::memcmp(file.data(*weights), sample.weights.data(), sample.weights.size() * sizeof(float)),
+                        0);
                 }
             } catch (const DataError& error) {
                 EXPECT_THAT(error.what(), HasSubstr("damaged.safetensors"));
@@ -134,7 +133,8 @@ TEST(Safetensors, DamagedDataNamesTheChecksums) {
 }
 
 TEST(Safetensors, FilesWithoutOurChecksumAreRead) {
-    const SafetensorsFile file(with_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}   )", "abcd"), "a");
+    const SafetensorsFile file(with_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}   )", "abcd"),
+                               "a");
     EXPECT_EQ(file.get<float>("a").size(), 1u);
     EXPECT_TRUE(file.metadata().empty());
 }
@@ -147,7 +147,8 @@ TEST(Safetensors, ImpossibleLengths) {
     EXPECT_THAT(rejection(with_header("{}", "", std::uint64_t{1} << 40)), HasSubstr("header length is impossible"));
 }
 
-std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
+std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape,
+                   const std::string& offsets) {
     return "\"" + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
 }
 
@@ -192,8 +193,8 @@ std::vector<Bad> bad_headers() {
         {"no shape", R"({"w":{"dtype":"F32","data_offsets":[0,4]}})", four, "lacks dtype"},
         {"no offsets", R"({"w":{"dtype":"F32","shape":[1]}})", four, "lacks dtype"},
         {"tensor is a list", R"({"w":[]})", "", "'w'"},
-        {"tensor twice", "{" + tensor("w", "F32", "[1]", "[0,4]") + "," + tensor("w", "F32", "[1]", "[4,8]") + "}", eight,
-         "key 'w' appears twice"},
+        {"tensor twice", "{" + tensor("w", "F32", "[1]", "[0,4]") + "," + tensor("w", "F32", "[1]", "[4,8]") + "}",
+         eight, "key 'w' appears twice"},
         {"field twice", R"({"w":{"dtype":"F32","dtype":"F64","shape":[1],"data_offsets":[0,4]}})", four,
          "key 'dtype' appears twice"},
         {"metadata not text", R"({"__metadata__":{"step":3}})", "", "metadata 'step' is not a string"},
@@ -210,21 +211,17 @@ std::vector<Bad> bad_headers() {
     };
 }
 
-class BadHeaders : public ::testing::TestWithParam<Bad> {};
-
-TEST_P(BadHeaders, AreRefusedWithAReason) {
-    EXPECT_THAT(rejection(with_header(GetParam().header, GetParam().data)), HasSubstr(GetParam().says));
+TEST(Safetensors, BadHeadersAreRefusedWithAReason) {
+    for (const Bad& bad : bad_headers()) {
+        SCOPED_TRACE(bad.what);
+        EXPECT_THAT(rejection(with_header(bad.header, bad.data)), HasSubstr(bad.says));
+    }
 }
-
-INSTANTIATE_TEST_SUITE_P(All, BadHeaders, ::testing::ValuesIn(bad_headers()), [](const auto& row) {
-    std::string name = row.param.what;
-    std::ranges::replace_if(name, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-    return name;
-});
 
 TEST(Safetensors, OtherFilesAreRecognised) {
     const std::string body(200, 'x');
-    EXPECT_THAT(rejection("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n"), HasSubstr("Git LFS pointer"));
+    EXPECT_THAT(rejection("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n"),
+                HasSubstr("Git LFS pointer"));
     EXPECT_THAT(rejection("\x89HDF\r\n\x1a\n" + body), HasSubstr("HDF5"));
     EXPECT_THAT(rejection("PK\x03\x04 a zip archive" + body), HasSubstr("zip archive"));
     EXPECT_THAT(rejection("<!DOCTYPE html><html>" + body), HasSubstr("HTML"));
@@ -232,12 +229,14 @@ TEST(Safetensors, OtherFilesAreRecognised) {
 }
 
 TEST(Safetensors, AMissingFileIsNamed) {
-    EXPECT_THAT(error_of<DataError>([] { SafetensorsFile("/nowhere/a.safetensors"); }), HasSubstr("/nowhere/a.safetensors"));
+    EXPECT_THAT(error_of<DataError>([] { SafetensorsFile("/nowhere/a.safetensors"); }),
+                HasSubstr("/nowhere/a.safetensors"));
 }
 
 TEST(Safetensors, AFailedWriteLeavesNothing) {
     const TemporaryFolder folder;
-    EXPECT_THAT(error_of<OutputError>([&] { Sample().write(folder / "missing/a.safetensors"); }), HasSubstr("a.safetensors"));
+    EXPECT_THAT(error_of<OutputError>([&] { Sample().write(folder / "missing/a.safetensors"); }),
+                HasSubstr("a.safetensors"));
     EXPECT_TRUE(folder.names().empty());
 }
 

@@ -109,7 +109,7 @@ TEST_P(Callbacks, DecideAsKeras) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Keras, Callbacks, ::testing::Range(std::size_t{0}, golden()["cases"].size()),
-                         [](const auto& at) {
+                         [](const ::testing::TestParamInfo<std::size_t>& at) {
                              return golden()["cases"][at.param]["callback"].get<std::string>() +
                                     std::to_string(at.param);
                          });

@@ -25,7 +25,8 @@ std::vector<std::size_t> moved(std::span<const double> gradient, double norm, st
 template <class T>
 class Comparison {
 public:
-    Comparison(const models::Model& model, const Device& device, const NetworkBounds& bounds, const std::string& fusions)
+    Comparison(const models::Model& model, const Device& device, const NetworkBounds& bounds,
+               const std::string& fusions)
         : net_(model, device, fusions), bounds_(bounds) {}
 
     void tensors_match() {

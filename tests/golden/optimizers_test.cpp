@@ -114,7 +114,8 @@ TEST_P(Optimizers, Float32StaysWithinItsRoundings) {
             for (const auto& gradient : golden()["gradients"]) {
                 scale = std::max(scale, std::abs(gradient[k].get<double>()));
             }
-            EXPECT_TRUE(close(slots[i].values[k], want[k], float_steps(8, std::min(largest, std::max(scale, scale * scale)))))
+            EXPECT_TRUE(
+                close(slots[i].values[k], want[k], float_steps(8, std::min(largest, std::max(scale, scale * scale)))))
                 << rule.slots[i] << "[" << k << "]";
         }
     }

@@ -23,7 +23,8 @@ struct Chain {
     ValueId w1 = graph.add("w1", Role::kParameter, {{4, 5}, DType::kF32});
     ValueId w2 = graph.add("w2", Role::kParameter, {{5, 2}, DType::kF32});
     ValueId unused = graph.add("unused", Role::kParameter, {{2}, DType::kF32});
-    ValueId h = graph.apply1(OpKind::kRelu, "relu", NoAttrs{}, {graph.apply1(OpKind::kDense, "first", DenseAttrs{}, {x, w1})});
+    ValueId h =
+        graph.apply1(OpKind::kRelu, "relu", NoAttrs{}, {graph.apply1(OpKind::kDense, "first", DenseAttrs{}, {x, w1})});
     ValueId y = graph.apply1(OpKind::kDense, "second", DenseAttrs{}, {h, w2});
     ValueId loss = graph.apply1(OpKind::kL2Penalty, "loss", ScalarAttrs{1}, {y});
 
@@ -81,7 +82,9 @@ TEST(Differentiate, Refusals) {
     EXPECT_THAT(error_of<UsageError>([&] { differentiate(c.graph, c.y, std::vector{c.w1}); }),
                 HasSubstr("the loss must be a scalar, got (3, 2)"));
     EXPECT_THAT(error_of<UsageError>([&] { Chain().differentiate({c.unused}); }), HasSubstr("depends on no parameter"));
-    EXPECT_THAT(error_of<UsageError>([&] { Chain().differentiate({c.w1, c.unused}); }),
+    EXPECT_THAT(error_of<UsageError>([&] {
+                    Chain().differentiate({c.w1, c.unused});
+                }),
                 HasSubstr("the loss does not depend on 'unused'"));
 }
 

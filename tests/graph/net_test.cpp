@@ -63,7 +63,9 @@ TEST(Net, OrdersVariablesAsKerasDoes) {
 TEST(Net, CountsFansAsKerasDoes) {
     Layers l;
     l.net.conv(8, 3).separable_conv(5, 3).flatten().dense(4);
-    const auto fans = [&](std::size_t i) { return std::pair(l.net.variables()[i].fan_in, l.net.variables()[i].fan_out); };
+    const auto fans = [&](std::size_t i) {
+        return std::pair(l.net.variables()[i].fan_in, l.net.variables()[i].fan_out);
+    };
     EXPECT_EQ(fans(0), std::pair(std::int64_t{9}, std::int64_t{72}));
     EXPECT_EQ(fans(2), std::pair(std::int64_t{72}, std::int64_t{9})) << "depthwise: (3, 3, 8, 1)";
     EXPECT_EQ(fans(3), std::pair(std::int64_t{8}, std::int64_t{5}));
@@ -163,9 +165,10 @@ INSTANTIATE_TEST_SUITE_P(All, ModelCounts, ::testing::ValuesIn(models::all().beg
 // As NETWORKS.md prints them; the table in models.cpp is held against this one.
 TEST(Models, AreTheSevenOfTheSpecification) {
     const std::map<std::string_view, std::pair<std::int64_t, std::int64_t>> want{
-        {"custom_cnn", {17'046'535, 1'664}},    {"simpler_cnn", {9'534'727, 384}},  {"deeper_cnn", {12'863'495, 2'688}},
-        {"residual_cnn", {12'978'055, 4'736}},  {"separable_cnn", {13'565'424, 1'664}},
-        {"gap_cnn", {4'463'623, 1'664}},        {"new_model", {4'478'727, 3'968}}};
+        {"custom_cnn", {17'046'535, 1'664}},    {"simpler_cnn", {9'534'727, 384}},
+        {"deeper_cnn", {12'863'495, 2'688}},    {"residual_cnn", {12'978'055, 4'736}},
+        {"separable_cnn", {13'565'424, 1'664}}, {"gap_cnn", {4'463'623, 1'664}},
+        {"new_model", {4'478'727, 3'968}}};
     ASSERT_EQ(models::all().size(), want.size());
     for (const models::Model& model : models::all()) {
         ASSERT_TRUE(want.contains(model.name)) << model.name;
@@ -178,7 +181,8 @@ TEST(Models, UnknownNamesGetTheNearest) {
     EXPECT_EQ(models::find("gap_cnn").total, 4'463'623);
     EXPECT_THAT(error_of<UsageError>([] { models::find("costum_cnn"); }),
                 AllOf(HasSubstr("unknown model 'costum_cnn'"), HasSubstr("did you mean 'custom_cnn'?")));
-    EXPECT_THAT(error_of<UsageError>([] { models::find("transformer"); }), HasSubstr("one of: custom_cnn, simpler_cnn"));
+    EXPECT_THAT(error_of<UsageError>([] { models::find("transformer"); }),
+                HasSubstr("one of: custom_cnn, simpler_cnn"));
 }
 
 TEST(Step, AModelMustEndInTheClasses) {

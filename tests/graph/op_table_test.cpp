@@ -20,7 +20,8 @@ TEST(OpTable, EveryRowIsNamedOnceAndInOrder) {
     for (const OpSpec& row : all_ops()) {
         EXPECT_EQ(row.kind, static_cast<OpKind>(index++));
         EXPECT_TRUE(names.insert(row.name).second) << row.name << " stands twice";
-        EXPECT_EQ(row.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"), std::string_view::npos) << row.name;
+        EXPECT_EQ(row.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"), std::string_view::npos)
+            << row.name;
         EXPECT_NE(row.infer, nullptr);
         EXPECT_EQ(&spec_of(row.kind), &row);
         EXPECT_EQ(name_of(row.kind), row.name);
@@ -34,9 +35,10 @@ struct PadRow {
 
 // The stride-2 rows of KERAS.md A.10: an even input is padded behind only.
 TEST(Window, SamePaddingTable) {
-    for (const PadRow& row : {PadRow{48, 3, 2, 0, 1}, PadRow{47, 3, 2, 1, 1}, PadRow{48, 5, 2, 1, 2}, PadRow{48, 7, 2, 2, 3},
-                              PadRow{48, 2, 2, 0, 0}, PadRow{47, 2, 2, 0, 1}, PadRow{3, 3, 2, 1, 1}, PadRow{48, 3, 1, 1, 1},
-                              PadRow{5, 1, 2, 0, 0}, PadRow{1, 5, 1, 2, 2}}) {
+    for (const PadRow& row :
+         {PadRow{48, 3, 2, 0, 1}, PadRow{47, 3, 2, 1, 1}, PadRow{48, 5, 2, 1, 2}, PadRow{48, 7, 2, 2, 3},
+          PadRow{48, 2, 2, 0, 0}, PadRow{47, 2, 2, 0, 1}, PadRow{3, 3, 2, 1, 1}, PadRow{48, 3, 1, 1, 1},
+          PadRow{5, 1, 2, 0, 0}, PadRow{1, 5, 1, 2, 2}}) {
         SCOPED_TRACE(fmt::format("{} {} {}", row.size, row.kernel, row.stride));
         const Window window = window_of(row.size, row.kernel, row.stride, Padding::kSame);
         EXPECT_EQ(window.out, (row.size + row.stride - 1) / row.stride);
@@ -61,7 +63,9 @@ TEST(Window, ValidDropsWhatDoesNotFit) {
 
 class Inference : public ::testing::Test {
 protected:
-    ValueId given(const Shape& shape, DType dtype = DType::kF32) { return graph.add("given", Role::kInput, {shape, dtype}); }
+    ValueId given(const Shape& shape, DType dtype = DType::kF32) {
+        return graph.add("given", Role::kInput, {shape, dtype});
+    }
     /// What applying the op says, or "(shape) (shape)" of its outputs.
     std::string outcome(OpKind kind, const Attributes& attrs, const std::vector<ValueId>& in,
                         const std::vector<ValueId>& state = {}) {
@@ -88,7 +92,8 @@ TEST_F(Inference, Conv2d) {
                 HasSubstr("input (2, 24, 24, 16) has 16 channels but the kernel (3, 3, 5, 8) takes 5"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {x, w, given({9})}), HasSubstr("input 2 must be (8,), got (9,)"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {x}), HasSubstr("takes 2 to 3 inputs, got 1"));
-    EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {given({2, 24}), w}), HasSubstr("input 0 must have 4 axes, got (2, 24)"));
+    EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {given({2, 24}), w}),
+                HasSubstr("input 0 must have 4 axes, got (2, 24)"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {given({2, 24, 24, 16}, DType::kU8), w}),
                 HasSubstr("input 0 must be floating point, got u8"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{.padding = Padding::kValid}, {given({1, 2, 2, 16}), w}),
@@ -103,7 +108,8 @@ TEST_F(Inference, AttributesOfAnotherOpAreAUsageError) {
 TEST_F(Inference, DepthwiseConv) {
     const ValueId x = given({2, 9, 9, 4});
     EXPECT_EQ(outcome(OpKind::kDepthwiseConv, ConvAttrs{.stride = 2}, {x, given({3, 3, 4, 1})}), "(2, 5, 5, 4)");
-    EXPECT_THAT(outcome(OpKind::kDepthwiseConv, ConvAttrs{}, {x, given({3, 3, 4, 2})}), HasSubstr("depth multiplier 1"));
+    EXPECT_THAT(outcome(OpKind::kDepthwiseConv, ConvAttrs{}, {x, given({3, 3, 4, 2})}),
+                HasSubstr("depth multiplier 1"));
     EXPECT_THAT(outcome(OpKind::kDepthwiseConv, ConvAttrs{.activation = Activation::kRelu}, {x, given({3, 3, 4, 1})}),
                 HasSubstr("takes no fused activation"));
 }
@@ -111,7 +117,8 @@ TEST_F(Inference, DepthwiseConv) {
 TEST_F(Inference, DenseAndBias) {
     const ValueId x = given({5, 12});
     EXPECT_EQ(outcome(OpKind::kDense, DenseAttrs{}, {x, given({12, 7})}), "(5, 7)");
-    EXPECT_THAT(outcome(OpKind::kDense, DenseAttrs{}, {x, given({11, 7})}), HasSubstr("has 12 features but the kernel"));
+    EXPECT_THAT(outcome(OpKind::kDense, DenseAttrs{}, {x, given({11, 7})}),
+                HasSubstr("has 12 features but the kernel"));
     EXPECT_EQ(outcome(OpKind::kBias, NoAttrs{}, {x, given({12})}), "(5, 12)");
     EXPECT_THAT(outcome(OpKind::kBias, NoAttrs{}, {x, given({5})}), HasSubstr("input 1 must be (12,), got (5,)"));
     EXPECT_THAT(outcome(OpKind::kBias, NoAttrs{}, {given({}), given({5})}), HasSubstr("scalar"));
@@ -121,8 +128,10 @@ TEST_F(Inference, BatchNorm) {
     const ValueId x = given({2, 3, 3, 6}), c = given({6}), wrong = given({5});
     EXPECT_EQ(outcome(OpKind::kBatchNorm, BatchNormAttrs{}, {x, c, c}, {c, c}), "(2, 3, 3, 6) (6,) (6,)");
     EXPECT_THAT(outcome(OpKind::kBatchNorm, BatchNormAttrs{}, {x, c, c}), HasSubstr("two moving statistics, got 0"));
-    EXPECT_THAT(outcome(OpKind::kBatchNorm, BatchNormAttrs{}, {x, c, wrong}, {c, c}), HasSubstr("input 2 must be (6,)"));
-    EXPECT_THAT(outcome(OpKind::kBatchNormInference, BatchNormAttrs{}, {x, c, c, c, wrong}), HasSubstr("input 4 must be (6,)"));
+    EXPECT_THAT(outcome(OpKind::kBatchNorm, BatchNormAttrs{}, {x, c, wrong}, {c, c}),
+                HasSubstr("input 2 must be (6,)"));
+    EXPECT_THAT(outcome(OpKind::kBatchNormInference, BatchNormAttrs{}, {x, c, c, c, wrong}),
+                HasSubstr("input 4 must be (6,)"));
 }
 
 TEST_F(Inference, PoolsAndPads) {
@@ -139,29 +148,37 @@ TEST_F(Inference, PoolsAndPads) {
 
 TEST_F(Inference, AddDropoutAndLoss) {
     const ValueId x = given({4, 7}), clock = given({kClockFields}, DType::kI64);
-    EXPECT_THAT(outcome(OpKind::kAdd, NoAttrs{}, {x, given({4, 6})}), HasSubstr("input 1 is (4, 6), input 0 is (4, 7)"));
+    EXPECT_THAT(outcome(OpKind::kAdd, NoAttrs{}, {x, given({4, 6})}),
+                HasSubstr("input 1 is (4, 6), input 0 is (4, 7)"));
     EXPECT_THAT(outcome(OpKind::kAdd, NoAttrs{}, {x}), HasSubstr("at least two inputs, got 1"));
-    EXPECT_THAT(outcome(OpKind::kDropout, DropoutAttrs{.rate = 1}, {x, clock}), HasSubstr("rate must be in [0, 1), got 1"));
+    EXPECT_THAT(outcome(OpKind::kDropout, DropoutAttrs{.rate = 1}, {x, clock}),
+                HasSubstr("rate must be in [0, 1), got 1"));
     EXPECT_THAT(outcome(OpKind::kDropout, DropoutAttrs{.rate = -0.5f}, {x, clock}), HasSubstr("got -0.5"));
     EXPECT_THAT(outcome(OpKind::kL2Penalty, ScalarAttrs{-1}, {x}), HasSubstr("must not be negative, got -1"));
     const ValueId labels = given({4}, DType::kI32), weights = given({7});
     EXPECT_EQ(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {x, labels, weights}), "() (4, 7) (4,)");
-    EXPECT_THAT(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {x, given({5}, DType::kI32), weights}), HasSubstr("must be (4,)"));
-    EXPECT_THAT(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {x, given({4}), weights}), HasSubstr("labels must be i32, got f32"));
+    EXPECT_THAT(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {x, given({5}, DType::kI32), weights}),
+                HasSubstr("must be (4,)"));
+    EXPECT_THAT(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {x, given({4}), weights}),
+                HasSubstr("labels must be i32, got f32"));
     EXPECT_THAT(outcome(OpKind::kSoftmax, NoAttrs{}, {given({4})}), HasSubstr("must have 2 axes"));
 }
 
 TEST_F(Inference, DataAndUpdates) {
-    const ValueId images = given({9, 48, 48}, DType::kU8), labels = given({9}, DType::kI32), clock = given({4}, DType::kI64);
+    const ValueId images = given({9, 48, 48}, DType::kU8), labels = given({9}, DType::kI32),
+                  clock = given({4}, DType::kI64);
     EXPECT_EQ(outcome(OpKind::kGather, GatherAttrs{4}, {images, labels, labels, clock}), "(4, 48, 48, 1) (4,)");
-    EXPECT_THAT(outcome(OpKind::kGather, GatherAttrs{0}, {images, labels, labels, clock}), HasSubstr("batch must be positive"));
+    EXPECT_THAT(outcome(OpKind::kGather, GatherAttrs{0}, {images, labels, labels, clock}),
+                HasSubstr("batch must be positive"));
     EXPECT_THAT(outcome(OpKind::kGrayToRgb, NoAttrs{}, {given({1, 2, 2, 3})}), HasSubstr("needs one channel, got 3"));
     EXPECT_THAT(outcome(OpKind::kResize, ResizeAttrs{0, 5}, {given({1, 2, 2, 3})}), HasSubstr("cannot resize to 0x5"));
     const ValueId rate = given({}), g = given({3}), h = given({4});
     EXPECT_EQ(outcome(OpKind::kSgd, SgdAttrs{}, {rate, clock, g}, {g}), "");
-    EXPECT_THAT(outcome(OpKind::kSgd, SgdAttrs{}, {rate, clock, g}, {h}), HasSubstr("state 0 does not match its gradient"));
+    EXPECT_THAT(outcome(OpKind::kSgd, SgdAttrs{}, {rate, clock, g}, {h}),
+                HasSubstr("state 0 does not match its gradient"));
     EXPECT_THAT(outcome(OpKind::kSgd, SgdAttrs{}, {rate, clock}), HasSubstr("at least one gradient"));
-    EXPECT_THAT(outcome(OpKind::kAdam, AdamAttrs{}, {rate, clock, g, h}, {g, h, g}), HasSubstr("2 gradients, 3 state tensors"));
+    EXPECT_THAT(outcome(OpKind::kAdam, AdamAttrs{}, {rate, clock, g, h}, {g, h, g}),
+                HasSubstr("2 gradients, 3 state tensors"));
     EXPECT_THAT(outcome(OpKind::kMetrics, NoAttrs{}, {rate, h}), HasSubstr("needs the metrics tensor"));
     EXPECT_THAT(outcome(OpKind::kAdvance, GatherAttrs{}, {}, {h}), "");
     EXPECT_THAT(outcome(OpKind::kAdvance, GatherAttrs{}, {}, {g}), HasSubstr("needs the clock"));

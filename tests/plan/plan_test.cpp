@@ -168,12 +168,16 @@ TEST(Executor, NeedsItsInputsAndItsArena) {
     const Variables variables(graphs);
     Arena arena;
     const std::vector<float> x(32);
-    EXPECT_THAT(error_of<UsageError>([&] { Executor(plan, variables, arena, {{"x", x.data()}}); }),
+    EXPECT_THAT(error_of<UsageError>([&] {
+                    Executor(plan, variables, arena, {{"x", x.data()}});
+                }),
                 HasSubstr(fmt::format("the plan needs {}", plan.arena_bytes)));
     arena.reserve(plan.arena_bytes);
-    EXPECT_THAT(error_of<UsageError>([&] { Executor(plan, variables, arena, {}); }), HasSubstr("input 'x' has no data"));
+    EXPECT_THAT(error_of<UsageError>([&] { Executor(plan, variables, arena, {}); }),
+                HasSubstr("input 'x' has no data"));
     const Executor executor(plan, variables, arena, {{"x", x.data()}});
-    EXPECT_THAT(error_of<UsageError>([&] { executor.read<double>(g.find("relu")); }), HasSubstr("'relu' is f32, not f64"));
+    EXPECT_THAT(error_of<UsageError>([&] { executor.read<double>(g.find("relu")); }),
+                HasSubstr("'relu' is f32, not f64"));
 }
 
 TEST(Executor, RebindsInputs) {

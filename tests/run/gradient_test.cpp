@@ -63,7 +63,8 @@ INSTANTIATE_TEST_SUITE_P(Rows, GradientRule, ::testing::ValuesIn(rows(true)), te
 
 TEST(GradientRows, EveryRowIsDecided) {
     for (const OpKind kind : rows(false)) {
-        EXPECT_TRUE(kNoGradient.contains(kind)) << name_of(kind) << " has neither a gradient nor an entry in kNoGradient";
+        EXPECT_TRUE(kNoGradient.contains(kind))
+            << name_of(kind) << " has neither a gradient nor an entry in kNoGradient";
     }
     for (const OpKind kind : rows(true)) {
         EXPECT_FALSE(kNoGradient.contains(kind)) << name_of(kind) << " has a gradient after all";

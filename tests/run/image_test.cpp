@@ -36,7 +36,8 @@ std::vector<double> transform(const std::vector<double>& image, const Shape& sha
     for (std::int64_t r = 0; r < x.h; ++r) {
         for (std::int64_t c = 0; c < x.w; ++c) {
             const auto row = static_cast<double>(r), col = static_cast<double>(c);
-            result.push_back(sample(image.data(), x, m.d * col + m.e * row + m.f, m.a * col + m.b * row + m.c, 0, fill, 0));
+            result.push_back(
+                sample(image.data(), x, m.d * col + m.e * row + m.f, m.a * col + m.b * row + m.c, 0, fill, 0));
         }
     }
     return result;
@@ -112,8 +113,13 @@ TEST(Augment, NothingOnIsTheImage) {
 
 TEST(Augment, DependsOnSeedStepAndStreamOnly) {
     const Tensor x = bytes({4, 8, 8, 1}, 1);
-    const AugmentAttrs attrs{.rotation = 20, .height_shift = 0.1f, .width_shift = 0.2f, .shear = 0.1f, .zoom = 0.1f,
-                             .horizontal_flip = true, .stream = 5};
+    const AugmentAttrs attrs{.rotation = 20,
+                             .height_shift = 0.1f,
+                             .width_shift = 0.2f,
+                             .shear = 0.1f,
+                             .zoom = 0.1f,
+                             .horizontal_flip = true,
+                             .stream = 5};
     AugmentAttrs other = attrs;
     other.stream = 6;
     const auto once = augment(x, attrs, 3);
@@ -189,7 +195,8 @@ TEST(Resize, BilinearUsesHalfPixelCentres) {
 
 TEST(Resize, NearestTakesWholePixels) {
     const Tensor x{{1, 1, 3, 1}, {1, 2, 3}, DType::kU8};
-    EXPECT_THAT(run_reference(OpKind::kResize, ResizeAttrs{1, 6, false}, {x}).out[0].values, ElementsAre(1, 1, 2, 2, 3, 3));
+    EXPECT_THAT(run_reference(OpKind::kResize, ResizeAttrs{1, 6, false}, {x}).out[0].values,
+                ElementsAre(1, 1, 2, 2, 3, 3));
     EXPECT_THAT(run_reference(OpKind::kResize, ResizeAttrs{1, 2, false}, {x}).out[0].values, ElementsAre(1, 3));
 }
 

@@ -176,7 +176,8 @@ TEST_F(OneDnn, RefusalsAreSentences) {
     const Tensor x = integer_tensor({1, 4, 4, 2}, 1).as_type(DType::kF64);
     const Tensor w = integer_tensor({3, 3, 2, 2}, 2).as_type(DType::kF64);
     const auto refusal = [](OpKind kind, const OpDesc& op) { return cpu_implementation(kind, "onednn").refuses(op); };
-    EXPECT_EQ(refusal(OpKind::kConv2d, describe_op(OpKind::kConv2d, ConvAttrs{}, {x, w})), "oneDNN computes in float32");
+    EXPECT_EQ(refusal(OpKind::kConv2d, describe_op(OpKind::kConv2d, ConvAttrs{}, {x, w})),
+              "oneDNN computes in float32");
     EXPECT_EQ(refusal(OpKind::kMaxPool, describe_op(OpKind::kMaxPool, PoolAttrs{}, {x})), "oneDNN computes in float32");
     const Tensor dy = integer_tensor({1, 2, 2, 2}, 1), w32 = w.as_type(DType::kF32);
     const ConvAttrs stride2{.stride = 2, .input = {1, 4, 4, 2}};

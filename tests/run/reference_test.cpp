@@ -90,7 +90,9 @@ TEST(SoftmaxXent, AnImpossibleClassCostsInfinityOnlyWhenItIsTheLabel) {
 
 TEST(SoftmaxXent, DividesByImagesNotByWeights) {
     const Tensor logits = constant_tensor({2, 4}, 0);
-    const auto loss = [&](const std::vector<double>& weights) { return xent(logits, {0, 1}, weights).out[0].values[0]; };
+    const auto loss = [&](const std::vector<double>& weights) {
+        return xent(logits, {0, 1}, weights).out[0].values[0];
+    };
     EXPECT_TRUE(close(loss({1, 1, 1, 1}), std::log(4.0), float_steps(2)));
     EXPECT_TRUE(close(loss({4, 2, 1, 1}), 3 * std::log(4.0), float_steps(2)));
 }
@@ -135,7 +137,8 @@ TEST(ZeroPad, PadsEachSideAndCropUndoesIt) {
     EXPECT_EQ(run1(OpKind::kCrop, pad, {y.out[0]}), x.values);
 }
 
-std::vector<double> dropped(std::int64_t count, float rate, std::uint32_t stream, std::int64_t step, std::int64_t seed) {
+std::vector<double> dropped(std::int64_t count, float rate, std::uint32_t stream, std::int64_t step,
+                            std::int64_t seed) {
     return run1(OpKind::kDropout, DropoutAttrs{rate, stream}, {constant_tensor({count}, 1), clock_tensor(seed, step)});
 }
 

@@ -17,7 +17,9 @@ inline constexpr std::uint32_t kGoldenImageStream = 1000;
 inline constexpr std::int64_t kGoldenBatch = 6;
 inline constexpr std::int64_t kGoldenSamples = 256;
 
-inline std::string golden_path(const std::string& name) { return std::string(FER_SOURCE_DIR) + "/tests/golden/" + name; }
+inline std::string golden_path(const std::string& name) {
+    return std::string(FER_SOURCE_DIR) + "/tests/golden/" + name;
+}
 
 inline Shape shape_of(const nlohmann::json& extents) {
     Shape shape;

@@ -10,10 +10,10 @@ namespace fer::test {
 struct NetworkBounds {
     double inference_probabilities;
     double training_probabilities;
-    double loss;             // of its size
+    double loss;  // of its size
     double moving_nmse;
     double gradient_nmse_median, gradient_nmse_worst;
-    double update_nmse;      // of weights - initial, elements whose gradient is not rounding noise
+    double update_nmse;  // of weights - initial, elements whose gradient is not rounding noise
 };
 
 /// Two independent float32 runs (Keras, PyTorch) against float64 on these very inputs, with headroom of 5 to 10: what
@@ -30,6 +30,14 @@ inline NetworkBounds float_network(std::string_view model) {
             .gradient_nmse_median = sensitive ? 1e-3 : 1e-4,
             .gradient_nmse_worst = 1e-2,
             .update_nmse = 0.3};
+}
+
+/// The same of a network with one of `share` units: each decision that falls the other way weighs `share` times as much
+/// in the loss.
+inline NetworkBounds narrow_float_network(std::string_view model, int share) {
+    NetworkBounds bounds = float_network(model);
+    bounds.loss *= share;
+    return bounds;
 }
 
 /// Two frameworks in float64 agree to 1e-12 and, in gradients, to an NMSE of 1e-24. Two inputs of ours are float32 by

@@ -116,9 +116,7 @@ public:
         return train_->template read<T>(training_.gradients[static_cast<std::size_t>(at)]);
     }
     const std::vector<double>& initial(std::size_t i) const { return initial_[i]; }
-    std::string name_of_variable(std::size_t i) const {
-        return training_.graph.value(training_.variables[i].id).name;
-    }
+    std::string name_of_variable(std::size_t i) const { return training_.graph.value(training_.variables[i].id).name; }
     std::size_t variable_count() const { return training_.variables.size(); }
     bool trainable(std::size_t i) const { return training_.variables[i].trainable; }
 
@@ -128,8 +126,8 @@ private:
     void fill() {
         for (std::size_t i = 0; i < training_.variables.size(); ++i) {
             const TensorInfo& info = training_.graph.value(training_.variables[i].id).info;
-            initial_.push_back(
-                golden_tensor(tensors_[i]["kind"].template get<std::string>(), static_cast<std::uint32_t>(i), info.shape));
+            initial_.push_back(golden_tensor(tensors_[i]["kind"].template get<std::string>(),
+                                             static_cast<std::uint32_t>(i), info.shape));
             std::ranges::transform(initial_.back(), variables_->template get<T>(name_of_variable(i)).begin(),
                                    [](double v) { return static_cast<T>(v); });
         }

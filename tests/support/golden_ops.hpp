@@ -103,12 +103,14 @@ private:
 
     Results pool(bool max) const {
         const Tensor x = input("x"), dy = input("dy");
-        PoolAttrs attrs{case_["k"].get<int>(), case_["stride"].get<int>(),
-                        case_["padding"] == "same" ? Padding::kSame : Padding::kValid, {}};
+        PoolAttrs attrs{case_["k"].get<int>(),
+                        case_["stride"].get<int>(),
+                        case_["padding"] == "same" ? Padding::kSame : Padding::kValid,
+                        {}};
         const OpResult forward = op(max ? OpKind::kMaxPool : OpKind::kAvgPool, attrs, {x});
         attrs.input = x.shape;
-        const OpResult backward = max ? op(OpKind::kMaxPoolGrad, attrs, {dy, forward.out[1]})
-                                      : op(OpKind::kAvgPoolGrad, attrs, {dy});
+        const OpResult backward =
+            max ? op(OpKind::kMaxPoolGrad, attrs, {dy, forward.out[1]}) : op(OpKind::kAvgPoolGrad, attrs, {dy});
         return {{"y", forward.out[0]}, {"dx", backward.out[0]}};
     }
 
@@ -128,10 +130,9 @@ private:
         const Tensor x = input("x"), gamma = input("gamma");
         const OpResult y = op(OpKind::kBatchNorm, batch_norm_attrs(), {x, gamma, input("beta")},
                               {input("moving_mean"), input("moving_variance")});
-        const OpResult d =
-            op(OpKind::kBatchNormGrad, batch_norm_attrs(), {input("dy"), x, gamma, y.out[1], y.out[2]});
-        return {{"y", y.out[0]},      {"moving_mean", y.state[0]}, {"moving_variance", y.state[1]},
-                {"dx", d.out[0]},     {"dgamma", d.out[1]},        {"dbeta", d.out[2]}};
+        const OpResult d = op(OpKind::kBatchNormGrad, batch_norm_attrs(), {input("dy"), x, gamma, y.out[1], y.out[2]});
+        return {{"y", y.out[0]},  {"moving_mean", y.state[0]}, {"moving_variance", y.state[1]},
+                {"dx", d.out[0]}, {"dgamma", d.out[1]},        {"dbeta", d.out[2]}};
     }
 
     // gamma and beta cannot be trained on frozen statistics: their gradients are not offered.
@@ -140,8 +141,7 @@ private:
         return {{"y", op(OpKind::kBatchNormInference, batch_norm_attrs(),
                          {input("x"), gamma, input("beta"), input("moving_mean"), variance})
                           .out[0]},
-                {"dx",
-                 op(OpKind::kBatchNormInferenceGrad, batch_norm_attrs(), {input("dy"), gamma, variance}).out[0]}};
+                {"dx", op(OpKind::kBatchNormInferenceGrad, batch_norm_attrs(), {input("dy"), gamma, variance}).out[0]}};
     }
 
     Results softmax_xent() const {

@@ -41,13 +41,20 @@ inline DType type_of(Fill fill) {
 inline std::vector<double> numbers(const CaseInput& input, std::uint64_t seed) {
     const auto count = static_cast<std::size_t>(input.shape.count());
     switch (input.fill) {
-        case Fill::kRandom: return uniform(count, seed);
-        case Fill::kAwayFromKinks: return away_from_kinks(count, seed);
-        case Fill::kHalves: return halves(count, seed);
-        case Fill::kOddEighths: return odd_eighths(count, seed);
-        case Fill::kPositive: return uniform(count, seed, 0.5, 1.5);
-        case Fill::kLabels: break;
-        case Fill::kClock: return {7, 3, 0, 0};
+        case Fill::kRandom:
+            return uniform(count, seed);
+        case Fill::kAwayFromKinks:
+            return away_from_kinks(count, seed);
+        case Fill::kHalves:
+            return halves(count, seed);
+        case Fill::kOddEighths:
+            return odd_eighths(count, seed);
+        case Fill::kPositive:
+            return uniform(count, seed, 0.5, 1.5);
+        case Fill::kLabels:
+            break;
+        case Fill::kClock:
+            return {7, 3, 0, 0};
     }
     std::vector<double> labels(count);
     for (std::size_t i = 0; i < count; ++i) {
@@ -72,7 +79,8 @@ enum class Damage { kNone, kScaled, kSign, kShifted };
 
 inline void damage(std::span<double> values, Damage what) {
     switch (what) {
-        case Damage::kNone: return;
+        case Damage::kNone:
+            return;
         case Damage::kScaled:
             for (double& v : values) {
                 v *= 1.001;
@@ -192,8 +200,9 @@ private:
             const double numeric = (8 * near - far) / (12 * h);
             x[i] = at;
             if (!gradient_agrees(analytic[i], numeric)) {
-                return ::testing::AssertionFailure() << fmt::format("{}: d/d{}[{}] is {}, differences say {}", case_.name,
-                                                                    graph_.value(wrt_[k]).name, i, analytic[i], numeric);
+                return ::testing::AssertionFailure()
+                       << fmt::format("{}: d/d{}[{}] is {}, differences say {}", case_.name, graph_.value(wrt_[k]).name,
+                                      i, analytic[i], numeric);
             }
         }
         return ::testing::AssertionSuccess();

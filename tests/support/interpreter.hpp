@@ -91,12 +91,18 @@ public:
             std::ranges::copy(as<T>(numbers), data<T>(id).begin());
         };
         switch (graph_.value(id).info.dtype) {
-            case DType::kF32: return fill(float{});
-            case DType::kF64: return fill(double{});
-            case DType::kU8: return fill(std::uint8_t{});
-            case DType::kI32: return fill(std::int32_t{});
-            case DType::kI64: return fill(std::int64_t{});
-            default: throw InternalError("no such numbers");
+            case DType::kF32:
+                return fill(float{});
+            case DType::kF64:
+                return fill(double{});
+            case DType::kU8:
+                return fill(std::uint8_t{});
+            case DType::kI32:
+                return fill(std::int32_t{});
+            case DType::kI64:
+                return fill(std::int64_t{});
+            default:
+                throw InternalError("no such numbers");
         }
     }
 
@@ -110,7 +116,8 @@ public:
             if (step.kernel) {
                 step.kernel({step.in, step.out, step.state, step.workspace.data()});
             } else {
-                std::memcpy(step.out[0], step.in[0], static_cast<std::size_t>(graph_.value(node.outputs[0]).info.bytes()));
+                std::memcpy(step.out[0], step.in[0],
+                            static_cast<std::size_t>(graph_.value(node.outputs[0]).info.bytes()));
             }
             for (const ValueId id : node.outputs) {
                 FER_ASSERT(values_[static_cast<std::size_t>(id)].intact(), "'{}' wrote past its output", node.name);

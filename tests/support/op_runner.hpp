@@ -80,12 +80,18 @@ void copy_out(const void* from, Tensor& t) {
 template <class Body>
 void by_type(DType dtype, Body body) {
     switch (dtype) {
-        case DType::kF32: return body(float{});
-        case DType::kF64: return body(double{});
-        case DType::kU8: return body(std::uint8_t{});
-        case DType::kI32: return body(std::int32_t{});
-        case DType::kI64: return body(std::int64_t{});
-        default: throw InternalError("no such numbers");
+        case DType::kF32:
+            return body(float{});
+        case DType::kF64:
+            return body(double{});
+        case DType::kU8:
+            return body(std::uint8_t{});
+        case DType::kI32:
+            return body(std::int32_t{});
+        case DType::kI64:
+            return body(std::int64_t{});
+        default:
+            throw InternalError("no such numbers");
     }
 }
 

@@ -74,8 +74,10 @@ private:
                 return graph.apply1(OpKind::kDepthwiseConv, name, attrs,
                                     {x, variable(name + "/w", {window, window, s[3], 1})});
             }
-            case 3: return bias(name, x);
-            case 4: return activation(name, x);
+            case 3:
+                return bias(name, x);
+            case 4:
+                return activation(name, x);
             case 5:
                 return graph.apply1(OpKind::kBatchNorm, name, BatchNormAttrs{.momentum = 0.9},
                                     {x, variable(name + "/gamma", {s[3]}), variable(name + "/beta", {s[3]})},
@@ -84,11 +86,16 @@ private:
                 return graph.apply1(OpKind::kBatchNormInference, name, BatchNormAttrs{},
                                     {x, state(name + "/gamma", {s[3]}), state(name + "/beta", {s[3]}),
                                      state(name + "/mean", {s[3]}), state(name + "/variance", {s[3]})});
-            case 7: return graph.apply1(OpKind::kMaxPool, name, PoolAttrs{window, 1 + pick(2), padding, {}}, {x});
-            case 8: return graph.apply1(OpKind::kAvgPool, name, PoolAttrs{window, 1 + pick(2), padding, {}}, {x});
-            case 9: return graph.apply1(OpKind::kZeroPad, name, PadAttrs{pick(2), pick(2), pick(2), 1}, {x});
-            case 10: return graph.apply1(OpKind::kDropout, name, DropoutAttrs{0.25f, stream_of(name)}, {x, clock_});
-            default: return add_twin(name, x, s);
+            case 7:
+                return graph.apply1(OpKind::kMaxPool, name, PoolAttrs{window, 1 + pick(2), padding, {}}, {x});
+            case 8:
+                return graph.apply1(OpKind::kAvgPool, name, PoolAttrs{window, 1 + pick(2), padding, {}}, {x});
+            case 9:
+                return graph.apply1(OpKind::kZeroPad, name, PadAttrs{pick(2), pick(2), pick(2), 1}, {x});
+            case 10:
+                return graph.apply1(OpKind::kDropout, name, DropoutAttrs{0.25f, stream_of(name)}, {x, clock_});
+            default:
+                return add_twin(name, x, s);
         }
     }
 
@@ -105,7 +112,8 @@ private:
     }
 
     ValueId bias(const std::string& name, ValueId x) {
-        return graph.apply1(OpKind::kBias, name, NoAttrs{}, {x, variable(name + "/b", {graph.value(x).info.shape.back()})});
+        return graph.apply1(OpKind::kBias, name, NoAttrs{},
+                            {x, variable(name + "/b", {graph.value(x).info.shape.back()})});
     }
     ValueId activation(const std::string& name, ValueId x) {
         return graph.apply1(pick(2) == 0 ? OpKind::kRelu : OpKind::kRelu6, name, NoAttrs{}, {x});
@@ -121,7 +129,8 @@ private:
         for (const ValueId x : std::vector<ValueId>(images_)) {
             if (!used_.contains(x)) {
                 const std::string name = fmt::format("head{}", heads.size());
-                const ValueId flat = graph.apply1(pick(2) == 0 ? OpKind::kFlatten : OpKind::kGlobalAvgPool, name, NoAttrs{}, {x});
+                const ValueId flat =
+                    graph.apply1(pick(2) == 0 ? OpKind::kFlatten : OpKind::kGlobalAvgPool, name, NoAttrs{}, {x});
                 heads.push_back(dense(name + "/dense", flat, 5));
             }
         }

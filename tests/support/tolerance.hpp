@@ -1,4 +1,5 @@
-// How far a result may be from the oracle's: every bound is a function with its derivation, none is a literal in a test.
+// How far a result may be from the oracle's: every bound is a function with its derivation, none is a literal in a
+// test.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -168,6 +168,7 @@ void open_run(Run& run, const TrainFlags& flags) {
     run.session = std::make_unique<Session>(
         model.build, step_options(run.config, model.height, model.width, model.channels, models::kClasses), run.data,
         cpu_device(), Session::Use::kTrain, PlanOptions{.force = parse_forced(flags.impl)});
+    warn_of_random_trunk(*run.session);
     run.card = {.model = std::string(model.name),
                 .classes = run.data.classes,
                 .height = model.height,

@@ -1,0 +1,148 @@
+// A run that stopped and was taken up again is the run that never stopped, to the last bit.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/threads.hpp"
+#include "tests/train/small_run.hpp"
+
+namespace fer::test {
+namespace {
+
+constexpr int kStepsPerEpoch = 4;
+constexpr int kSteps = 12;
+
+TEST(Resume, SameSeedSameBytesOtherSeedOtherBytes) {
+    const TemporaryFolder folder;
+    for (const char* name : {"a", "b", "c"}) {
+        Config config = eventful_config();
+        config.train.seed = *name == 'c' ? 1 : 0;
+        EXPECT_EQ(SmallRun(config, folder / name).run(), Outcome::kFinished);
+    }
+    expect_same_files(folder / "a", folder / "b");
+    EXPECT_NE(tensors_of(TrainFiles{folder / "a"}.last()), tensors_of(TrainFiles{folder / "c"}.last()));
+}
+
+TEST(Resume, SameBytesWithOneThreadAndTwo) {
+    const TemporaryFolder folder;
+    for (const int threads : {1, 2}) {
+        const Threads limit(threads);
+        SmallRun(eventful_config(), folder / std::to_string(threads)).run();
+    }
+    expect_same_files(folder / "1", folder / "2");
+}
+
+class ResumeAtStep : public ::testing::TestWithParam<int> {};
+
+TEST_P(ResumeAtStep, EndsAsIfNeverStopped) {
+    const Threads one(1);
+    const TemporaryFolder folder;
+    SmallRun whole(eventful_config(), folder / "whole");
+    ASSERT_EQ(whole.run(), Outcome::kFinished);
+    ASSERT_EQ(whole.watcher.steps, kSteps);
+    ASSERT_LT(whole.progress().history.back().learning_rate, 1e-2f) << "nothing happened between the epochs";
+
+    const int stop_after = GetParam();
+    {
+        SmallRun first(eventful_config(), folder / "parts");
+        first.watcher.stop_after = stop_after;
+        ASSERT_EQ(first.run(), stop_after == kSteps ? Outcome::kFinished : Outcome::kInterrupted);
+        EXPECT_EQ(first.watcher.steps, stop_after);
+        EXPECT_EQ(first.progress().epoch, stop_after / kStepsPerEpoch);
+    }
+    SmallRun second(eventful_config(), folder / "parts");
+    second.resume();
+    EXPECT_EQ(second.run(), Outcome::kFinished);
+    EXPECT_EQ(second.watcher.steps, kSteps - stop_after);
+    expect_same_files(folder / "parts", folder / "whole");
+    expect_same_history(second.progress(), whole.progress());
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryStep, ResumeAtStep, ::testing::Range(1, kSteps + 1));
+
+TEST(Resume, StoppedAgainAndAgain) {
+    const Threads one(1);
+    const TemporaryFolder folder;
+    SmallRun(eventful_config(), folder / "whole").run();
+    for (int process = 0; process < kSteps; ++process) {
+        SmallRun run(eventful_config(), folder / "parts");
+        if (process > 0) {
+            run.resume();
+        }
+        run.watcher.stop_after = 1;
+        run.run();
+    }
+    expect_same_files(folder / "parts", folder / "whole");
+}
+
+struct Rule {
+    const char* name;
+    double momentum;
+    bool nesterov;
+};
+
+class ResumeOptimizer : public ::testing::TestWithParam<Rule> {};
+
+TEST_P(ResumeOptimizer, CarriesItsState) {
+    const Threads one(1);
+    Config config = small_config(2);
+    config.optimizer.name = GetParam().name;
+    config.optimizer.momentum = GetParam().momentum;
+    config.optimizer.nesterov = GetParam().nesterov;
+    const TemporaryFolder folder;
+    SmallRun(config, folder / "whole").run();
+    SmallRun first(config, folder / "parts");
+    first.watcher.stop_after = 6;
+    ASSERT_EQ(first.run(), Outcome::kInterrupted);
+    SmallRun second(config, folder / "parts");
+    second.resume();
+    ASSERT_EQ(second.run(), Outcome::kFinished);
+    expect_same_files(folder / "parts", folder / "whole");
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, ResumeOptimizer,
+                         ::testing::Values(Rule{"adam", 0, false}, Rule{"sgd", 0, false}, Rule{"sgd", 0.9, false},
+                                           Rule{"sgd", 0.9, true}, Rule{"rmsprop", 0, false},
+                                           Rule{"rmsprop", 0.9, false}));
+
+TEST(Resume, MoreEpochsThanAskedAtFirst) {
+    const Threads one(1);
+    const TemporaryFolder folder;
+    SmallRun(small_config(3), folder / "whole").run();
+    EXPECT_EQ(SmallRun(small_config(1), folder / "parts").run(), Outcome::kFinished);
+    SmallRun longer(small_config(3), folder / "parts");
+    longer.resume();
+    EXPECT_EQ(longer.run(), Outcome::kFinished);
+    EXPECT_EQ(longer.watcher.steps, 2 * kStepsPerEpoch);
+    expect_same_files(folder / "parts", folder / "whole");
+}
+
+TEST(Resume, AFinishedOrStoppedRunTrainsNoFurther) {
+    const Threads one(1);
+    const TemporaryFolder folder;
+    Config config = small_config(5);
+    config.early_stopping = {.enabled = true, .monitor = "val_accuracy", .patience = 1};
+    config.early_stopping.min_delta = 10;  // only the first epoch improves
+    EXPECT_EQ(SmallRun(config, folder / "run").run(), Outcome::kStoppedEarly);
+    const auto before = read_file(TrainFiles{folder / "run"}.last());
+    SmallRun again(config, folder / "run");
+    again.resume();
+    EXPECT_EQ(again.run(), Outcome::kStoppedEarly);
+    EXPECT_EQ(again.watcher.steps, 0);
+    EXPECT_EQ(read_file(TrainFiles{folder / "run"}.last()), before);
+}
+
+TEST(Resume, AStopBeforeTheFirstStepSavesTheStart) {
+    const Threads one(1);
+    const TemporaryFolder folder;
+    SmallRun first(small_config(1), folder / "parts");
+    first.watcher.stop = true;
+    EXPECT_EQ(first.run(), Outcome::kInterrupted);
+    SmallRun second(small_config(1), folder / "parts");
+    second.resume();
+    EXPECT_EQ(second.run(), Outcome::kFinished);
+    SmallRun(small_config(1), folder / "whole").run();
+    expect_same_files(folder / "parts", folder / "whole");
+}
+
+}  // namespace
+}  // namespace fer::test
