@@ -151,6 +151,16 @@ void check_parts(const Run& run) {
     }
 }
 
+/// A frozen kernel that was only drawn at random teaches nothing: pretrained weights belong there.
+void warn_of_random_trunk(const Session& session) {
+    const bool frozen = std::ranges::any_of(session.step().variables, [](const Variable& v) {
+        return !v.trainable && v.init != Init::kZeros && v.init != Init::kOnes;
+    });
+    if (frozen) {
+        warn("the frozen part of this network has random weights: no pretrained weights are loaded");
+    }
+}
+
 void open_run(Run& run, const TrainFlags& flags) {
     const models::Model& model = models::find(run.config.train.model);
     for (const std::string& text : check(run.config)) {
