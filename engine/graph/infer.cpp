@@ -70,6 +70,8 @@ Infos infer_augment(const OpDesc& op) {
 Infos infer_to_float(const OpDesc& op) {
     expect_inputs(op, 1, 1);
     expect_rank(op, 0, 4);
+    FER_CHECK(op.kind != OpKind::kRescale || op.in[0].shape[3] <= 3, "has offsets for three channels, got {}",
+              op.in[0].shape[3]);
     return {{op.in[0].shape, is_real(op.in[0].dtype) ? op.in[0].dtype : DType::kF32}};
 }
 

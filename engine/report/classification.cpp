@@ -13,6 +13,23 @@ namespace {
 
 double ratio(double a, double b) { return b == 0 ? 0 : a / b; }
 
+/// Characters, not bytes: what columns are as wide as.
+std::size_t width_of(std::string_view utf8) {
+    return static_cast<std::size_t>(std::ranges::count_if(utf8, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::size_t widest(const std::vector<std::string>& names, std::size_t at_least) {
+    for (const std::string& name : names) {
+        at_least = std::max(at_least, width_of(name));
+    }
+    return at_least;
+}
+
+std::string right(const std::string& text, std::size_t width) {
+    const std::size_t have = width_of(text);
+    return std::string(width > have ? width - have : 0, ' ').append(text);
+}
+
 }  // namespace
 
 std::int64_t ConfusionMatrix::total() const {
@@ -62,7 +79,8 @@ Scores scores_of(const ConfusionMatrix& matrix) {
         const auto hits = static_cast<double>(matrix.at(c, c));
         ClassScore s{ratio(hits, static_cast<double>(predicted)), ratio(hits, static_cast<double>(support)), 0,
                      support};
-        s.f1 = ratio(2 * s.precision * s.recall, s.precision + s.recall);
+        // Not from precision and recall: those are rounded already, and 0.625 would print as 0.63.
+        s.f1 = ratio(2 * hits, static_cast<double>(support + predicted));
         scores.per_class.push_back(s);
         scores.balanced_accuracy += s.recall;
         present += support > 0 ? 1 : 0;
@@ -86,14 +104,11 @@ Scores scores_of(const ConfusionMatrix& matrix) {
 
 std::string classification_report(const ConfusionMatrix& matrix) {
     const Scores scores = scores_of(matrix);
-    std::size_t width = std::string_view("weighted avg").size();
-    for (const std::string& name : matrix.classes) {
-        width = std::max(width, name.size());
-    }
+    const std::size_t width = widest(matrix.classes, std::string_view("weighted avg").size());
     std::string text =
         fmt::format("{:>{}}  {:>9} {:>9} {:>9} {:>9}\n\n", "", width, "precision", "recall", "f1-score", "support");
     const auto row = [&](const std::string& name, const ClassScore& s) {
-        text += fmt::format("{:>{}}  {:>9.2f} {:>9.2f} {:>9.2f} {:>9}\n", name, width, s.precision, s.recall, s.f1,
+        text += fmt::format("{}  {:>9.2f} {:>9.2f} {:>9.2f} {:>9}\n", right(name, width), s.precision, s.recall, s.f1,
                             s.support);
     };
     for (std::size_t c = 0; c < matrix.classes.size(); ++c) {
@@ -107,17 +122,15 @@ std::string classification_report(const ConfusionMatrix& matrix) {
 }
 
 std::string confusion_table(const ConfusionMatrix& matrix) {
-    std::size_t width = 6;
+    const std::size_t width = widest(matrix.classes, 6);
+    const std::size_t first = std::max<std::size_t>(width, 14);
+    std::string text = right("true\\predicted", first).append(" ");
     for (const std::string& name : matrix.classes) {
-        width = std::max(width, name.size());
-    }
-    std::string text = fmt::format("{:>{}} ", "true\\predicted", std::max<std::size_t>(width, 14));
-    for (const std::string& name : matrix.classes) {
-        text += fmt::format(" {:>{}}", name, width);
+        text += fmt::format(" {}", right(name, width));
     }
     text += "\n";
     for (std::size_t t = 0; t < matrix.classes.size(); ++t) {
-        text += fmt::format("{:>{}} ", matrix.classes[t], std::max<std::size_t>(width, 14));
+        text += right(matrix.classes[t], first).append(" ");
         for (std::size_t p = 0; p < matrix.classes.size(); ++p) {
             text += fmt::format(" {:>{}}", matrix.at(t, p), width);
         }
@@ -126,10 +139,26 @@ std::string confusion_table(const ConfusionMatrix& matrix) {
     return text;
 }
 
+std::string csv_field(const std::string& text) {
+    if (text.find_first_of(",\"\r\n") == std::string::npos) {
+        return text;
+    }
+    std::string quoted = "\"";
+    for (const char c : text) {
+        quoted += c == '"' ? "\"\"" : std::string(1, c);
+    }
+    quoted += '"';
+    return quoted;
+}
+
 std::string confusion_csv(const ConfusionMatrix& matrix) {
-    std::string text = fmt::format("true,{}\n", fmt::join(matrix.classes, ","));
+    std::string text = "true";
+    for (const std::string& name : matrix.classes) {
+        text += fmt::format(",{}", csv_field(name));
+    }
+    text += "\n";
     for (std::size_t t = 0; t < matrix.classes.size(); ++t) {
-        text += matrix.classes[t];
+        text += csv_field(matrix.classes[t]);
         for (std::size_t p = 0; p < matrix.classes.size(); ++p) {
             text += fmt::format(",{}", matrix.at(t, p));
         }
@@ -148,7 +177,8 @@ Interval wilson(std::int64_t hits, std::int64_t total) {
     const double scale = 1.0 / (1.0 + kZ * kZ / n);
     const double centre = (p + kZ * kZ / (2 * n)) * scale;
     const double half = kZ * std::sqrt(p * (1 - p) / n + kZ * kZ / (4 * n * n)) * scale;
-    return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
+    // At the ends the closed form is exact; the difference of two rounded numbers is not.
+    return {hits == 0 ? 0.0 : std::max(0.0, centre - half), hits == total ? 1.0 : std::min(1.0, centre + half)};
 }
 
 std::string most_confused(const ConfusionMatrix& matrix, int count) {

@@ -32,7 +32,7 @@ ConfusionMatrix confusion_of(std::span<const float> probabilities, std::span<con
                              std::vector<std::string> classes);
 
 struct ClassScore {
-    double precision = 0, recall = 0, f1 = 0;  // 0/0 counts as 0
+    double precision = 0, recall = 0, f1 = 0;  // 0/0 counts as 0; f1 is 2 hits / (true + predicted)
     std::int64_t support = 0;
 };
 
@@ -44,11 +44,15 @@ struct Scores {
 };
 Scores scores_of(const ConfusionMatrix& matrix);
 
-/// sklearn.metrics.classification_report(digits=2), to the letter.
+/// sklearn.metrics.classification_report(digits=2), to the letter; supports are whole numbers also where nothing is
+/// right, for which sklearn prints "5.0".
 std::string classification_report(const ConfusionMatrix& matrix);
 
 /// Rows true, columns predicted, with headings; for terminals.
 std::string confusion_table(const ConfusionMatrix& matrix);
+/// A field of a CSV file: in quotes if it needs them.
+std::string csv_field(const std::string& text);
+
 /// The same as CSV, first column and row the class names.
 std::string confusion_csv(const ConfusionMatrix& matrix);
 

@@ -122,11 +122,15 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
         const std::int64_t images = std::min(batch, total - progress_.images);
         session_.train(images);
         progress_.images += images;
-        check_finite();
+        if (!session_.training_metrics().finite) {
+            refuse_divergence(false);
+        }
         observer_.step_done((progress_.images + batch - 1) / batch, steps, session_.training_metrics(),
                             seconds_since(start));
     }
     progress_.seconds += seconds_since(start);
+    // A fused ReLU of the CPU library takes NaN for 0, so weights can be lost while the loss still looks well.
+    refuse_divergence(true);
     return true;
 }
 
@@ -216,22 +220,27 @@ void Trainer::save(bool weights) {
     write_file(files_.results(), results_csv(progress_.history));
 }
 
-void Trainer::check_finite() const {
-    if (session_.training_metrics().finite) {
-        return;
-    }
-    std::string culprit = "none: the loss itself overflowed";
+std::string Trainer::first_not_finite() const {
     for (const Variable& variable : session_.step().variables) {
         const std::string& name = session_.step().graph.value(variable.id).name;
         const std::span<const float> values = session_.variables().get<float>(name);
         if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) {
-            culprit = name;
-            break;
+            return name;
         }
     }
-    throw DivergedError(
-        fmt::format("the loss is not finite in epoch {}, {} images in", progress_.epoch + 1, progress_.images))
-        .because(fmt::format("first tensor that is not finite: {}", culprit))
+    return {};
+}
+
+void Trainer::refuse_divergence(bool loss_is_finite) const {
+    const std::string culprit = first_not_finite();
+    if (loss_is_finite && culprit.empty()) {
+        return;
+    }
+    throw DivergedError(fmt::format("{} not finite in epoch {}, {} images in",
+                                    loss_is_finite ? "the weights are" : "the loss is", progress_.epoch + 1,
+                                    progress_.images))
+        .because(fmt::format("first tensor that is not finite: {}",
+                             culprit.empty() ? "none: the loss itself overflowed" : culprit))
         .try_this("a smaller --lr; the best weights so far are kept");
 }
 

@@ -59,7 +59,10 @@ private:
     void take_best_weights();
     void restore_best_weights();
     void save(bool weights);
-    void check_finite() const;
+    /// The name of the first variable that holds NaN or infinity; empty if none does.
+    std::string first_not_finite() const;
+    /// Throws DivergedError unless the loss and all variables are finite.
+    void refuse_divergence(bool loss_is_finite) const;
     std::string relative(const std::filesystem::path& path) const;
 
     const Config& config_;

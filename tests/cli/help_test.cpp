@@ -1,1 +1,169 @@
-#include <gtest/gtest.h>
+// What a person meets first: help, versions, lists, and slips of the hand.
+#include "tests/cli/program.hpp"
+
+namespace fer::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class Help : public ProgramTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(Help, FitsOnAScreen) {
+    const Outcome help = ok(std::string(GetParam()) + " --help");
+    EXPECT_EQ(help.err, "");
+    EXPECT_LE(lines(help.out).size(), 40u);
+    EXPECT_GE(lines(help.out).size(), 4u);
+    for (const std::string& line : lines(help.out)) {
+        EXPECT_LE(line.size(), 100u) << line;
+    }
+    EXPECT_THAT(help.out, HasSubstr("Usage: "));
+    EXPECT_EQ(ok(std::string(GetParam()) + " -h").out, help.out);
+    EXPECT_TRUE(tree().empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Commands, Help,
+                         ::testing::Values("", "train", "evaluate", "predict", "summary", "plan", "data", "data info",
+                                           "data preview", "data export", "recipe", "recipe list", "recipe show"));
+
+using Look = ProgramTest;
+
+TEST_F(Look, HelpBeginsWithThreeExamples) {
+    const Outcome help = ok("--help");
+    EXPECT_LE(lines(help.out).size(), 30u);
+    for (const char* example : {"  fer train ", "  fer evaluate ", "  fer predict "}) {
+        EXPECT_LT(help.out.find(example), help.out.find("Usage: ")) << example;
+    }
+}
+
+TEST_F(Look, HelpComesAtOnce) {
+    std::vector<double> seconds;
+    for (int run = 0; run < 5; ++run) {
+        const auto start = std::chrono::steady_clock::now();
+        fer("--help");
+        seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    std::ranges::sort(seconds);
+    EXPECT_LT(seconds[2], 0.05);
+}
+
+TEST_F(Look, Version) { EXPECT_THAT(ok("--version").out, ::testing::MatchesRegex("fer [0-9.]+ .*\n")); }
+
+TEST_F(Look, ListsNetworksAndRecipes) {
+    const Outcome networks = ok("summary --list");
+    EXPECT_THAT(networks.out, StartsWith("custom_cnn     48x48x1  "));
+    EXPECT_GE(lines(networks.out).size(), 7u);
+    EXPECT_EQ(networks.err, "");
+    const Outcome recipes = ok("recipe list");
+    EXPECT_THAT(recipes.out, HasSubstr("\nquickstart "));
+    for (const std::string& line : lines(recipes.out)) {
+        const std::string name = line.substr(0, line.find(' '));
+        EXPECT_THAT(ok("recipe show " + name).out, HasSubstr("# recipe " + name + "\n"));
+    }
+}
+
+TEST_F(Look, SummaryInTextAndJson) {
+    EXPECT_THAT(ok("summary custom_cnn").out, HasSubstr(" Total params: 17,046,535 (65.03 MB)\n"));
+    const auto json = nlohmann::json::parse(ok("summary custom_cnn --json").out);
+    EXPECT_EQ(json["total_params"], 17'046'535);
+    EXPECT_THAT(ok("summary custom_cnn --width 0.5").out, HasSubstr(" Total params: 4,"));
+}
+
+TEST_F(Look, PlanAndOneNodeOfIt) {
+    const Outcome plan = ok("plan simpler_cnn --batch 4 --width 0.1");
+    EXPECT_THAT(plan.out, HasSubstr("conv2d_1"));
+    EXPECT_EQ(plan.err, "");
+    const Outcome node = ok("plan simpler_cnn --batch 4 --width 0.1 --explain conv2d_1");
+    EXPECT_THAT(node.out, StartsWith("conv2d 'conv2d_1'\n  reads   conv2d/relu "));
+    EXPECT_THAT(node.out, HasSubstr("conv2d_wgrad 'conv2d_1/dw'"));
+    EXPECT_THAT(ok("plan simpler_cnn --phase infer --batch 1 --width 0.1").out, ::testing::Not(HasSubstr("wgrad")));
+    EXPECT_THAT(ok("plan --impl conv2d=reference simpler_cnn --batch 4 --width 0.1").out, HasSubstr("reference"));
+    fails(2, "plan simpler_cnn --width 0.1 --explain conv2d_9", "the plan has no node 'conv2d_9'");
+    fails(2, "plan simpler_cnn --width 0.1 --impl conv2d=magic", "no implementation 'magic' of conv2d on cpu");
+    fails(2, "plan simpler_cnn --width 0.1 --impl conv2d", "op=name, got 'conv2d'");
+    fails(2, "plan simpler_cnn --width 0.1 --fuse all", "unknown fusion rule 'all'");
+}
+
+struct Slip {
+    const char* line;
+    const char* what;
+    const char* advice;
+};
+
+class Slips : public ProgramTest, public ::testing::WithParamInterface<Slip> {};
+
+TEST_P(Slips, AreToldWithWhatComesNear) {
+    const Outcome outcome = fails(2, GetParam().line, GetParam().what);
+    EXPECT_THAT(outcome.err, HasSubstr(GetParam().advice));
+    EXPECT_TRUE(tree().empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Usage, Slips,
+    ::testing::Values(
+        Slip{"", "fer: which command?", "one of: train, evaluate, predict"},
+        Slip{"data", "fer data: which command?", "one of: info, preview, export"},
+        Slip{"trian", "fer: unknown command 'trian'", "did you mean 'train'?"},
+        Slip{"data inf", "fer data: unknown command 'inf'", "did you mean 'info'?"},
+        Slip{"train --epoch 3", "fer train: unknown option '--epoch'", "did you mean '--epochs'?"},
+        Slip{"train --epoch=3", "fer train: unknown option '--epoch'", "did you mean '--epochs'?"},
+        Slip{"data info --sed 3", "fer data info: unknown option '--sed'", "did you mean '--seed'?"},
+        Slip{"train --quit", "fer train: unknown option '--quit'", "did you mean '--quiet'?"},
+        Slip{"train --zzzzzzzzz", "fer train: unknown option '--zzzzzzzzz'", "try: fer train --help"},
+        Slip{"train simpler_cnn custom_cnn", "fer train: unexpected argument 'custom_cnn'", "fer train --help"},
+        Slip{"evaluate", "fer evaluate: run is required", "try: fer evaluate --help"},
+        Slip{"predict run", "fer predict: inputs is required", "try: fer predict --help"},
+        Slip{"evaluate x --split tset", "--split: unknown value 'tset'; did you mean 'test'?", "--help"},
+        Slip{"evaluate x --batch many", "--batch", "--help"},
+        Slip{"summary", "fer summary: which network?", "fer summary --list"},
+        Slip{"summary simper_cnn", "unknown model 'simper_cnn'", "did you mean 'simpler_cnn'?"},
+        Slip{"train simper_cnn", "unknown model 'simper_cnn'", "did you mean 'simpler_cnn'?"},
+        Slip{"plan zzz", "unknown model 'zzz'", "one of: custom_cnn, simpler_cnn"},
+        Slip{"train --recipe quikstart", "unknown recipe 'quikstart'", "did you mean 'quickstart'?"},
+        Slip{"recipe show quikstart", "unknown recipe 'quikstart'", "did you mean 'quickstart'?"},
+        Slip{"train --split offical", "--split: unknown value 'offical'", "did you mean 'official'?"},
+        Slip{"train --lr fast", "--lr: 'fast' is not a number", ""},
+        Slip{"train --batch 0", "--batch: 0 is out of range", "lies between 1 and 65536"},
+        Slip{"train --data synthetic:many", "synthetic:N needs a number of faces from 1 to 1000000, got 'many'", ""},
+        Slip{"train --device gpu", "--device: unknown value 'gpu'", ""},
+        Slip{"train --progress bars", "--progress: unknown value 'bars'; one of auto, rich, plain, off", ""},
+        Slip{"train --config nowhere.toml", "--config: cannot read nowhere.toml", "No such file or directory"},
+        Slip{"train --data synthetic:7", "synthetic:7: no validation images", "--val-split 0 to validate on test/"},
+        Slip{"train --data synthetic:70 --name a/b", "--name is the name of a folder, not a path: 'a/b'", ""}));
+
+TEST_F(Look, NoCudaInThisBuild) {
+    for (const char* line : {"train --device cuda", "train --device cuda:1", "plan simpler_cnn --device cuda",
+                             "evaluate run --device cuda", "predict run x.png --device cuda"}) {
+        const Outcome outcome = fails(4, line, "this build has no CUDA device");
+        EXPECT_THAT(outcome.err, HasSubstr("try: --device cpu"));
+    }
+    EXPECT_TRUE(tree().empty());
+}
+
+struct BadFile {
+    const char* text;
+    const char* what;
+    const char* more;
+};
+
+class ConfigFile : public ProgramTest, public ::testing::WithParamInterface<BadFile> {};
+
+TEST_P(ConfigFile, MistakesAreToldWithTheirPlace) {
+    write("my.toml", GetParam().text);
+    const Outcome outcome = fails(2, "train --config my.toml", GetParam().what);
+    EXPECT_THAT(outcome.err, HasSubstr(GetParam().more));
+    EXPECT_THAT(tree(), ::testing::ElementsAre("my.toml"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Mistakes, ConfigFile,
+    ::testing::Values(BadFile{"[train]\nepochs = 3\nepoch = 3\n", "unknown key 'epoch' in [train]",
+                              "  --> my.toml:3:1\n  try: did you mean 'epochs'?"},
+                      BadFile{"[trian]\n", "unknown table 'trian'", "  --> my.toml:1:2\n  try: did you mean 'train'?"},
+                      BadFile{"[train]\nepochs = \"3\"\n",
+                              "my.toml:2:1: train.epochs must be a whole number, not \"3\"", ""},
+                      BadFile{"[train]\nepochs = 0\n", "my.toml:2:1: train.epochs: 0 is out of range", "between 1 and"},
+                      BadFile{"[train\n", "my.toml is not valid TOML", "  --> my.toml:1:7"}));
+
+}  // namespace
+}  // namespace fer::test

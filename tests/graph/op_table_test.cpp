@@ -172,6 +172,8 @@ TEST_F(Inference, DataAndUpdates) {
                 HasSubstr("batch must be positive"));
     EXPECT_THAT(outcome(OpKind::kGrayToRgb, NoAttrs{}, {given({1, 2, 2, 3})}), HasSubstr("needs one channel, got 3"));
     EXPECT_THAT(outcome(OpKind::kResize, ResizeAttrs{0, 5}, {given({1, 2, 2, 3})}), HasSubstr("cannot resize to 0x5"));
+    EXPECT_EQ(outcome(OpKind::kRescale, RescaleAttrs{}, {given({1, 2, 2, 3}, DType::kU8)}), "(1, 2, 2, 3)");
+    EXPECT_THAT(outcome(OpKind::kRescale, RescaleAttrs{}, {given({1, 2, 2, 4})}), HasSubstr("three channels, got 4"));
     const ValueId rate = given({}), g = given({3}), h = given({4});
     EXPECT_EQ(outcome(OpKind::kSgd, SgdAttrs{}, {rate, clock, g}, {g}), "");
     EXPECT_THAT(outcome(OpKind::kSgd, SgdAttrs{}, {rate, clock, g}, {h}),

@@ -18,6 +18,9 @@ Step step_of(const models::Model& model, std::int64_t batch = 1) {
     StepOptions options;
     options.batch = batch;
     options.input.images = batch;
+    options.input.height = model.height;
+    options.input.width = model.width;
+    options.input.channels = model.channels;
     options.fuse = "off";
     return evaluation_step(model.build, options);
 }
@@ -91,7 +94,7 @@ TEST(SummaryOf, LayersComeInKerasOrderWithTheirShapes) {
                                                "batch_normalization (None, 48, 48, 64) 256",
                                                "max_pooling2d (None, 24, 24, 64) 0", "flatten (None, 18432) 0",
                                                "dense (None, 512) 9437696", "dense_1 (None, 7) 3591"}));
-    EXPECT_EQ(rows.front(), "conv2d (None, 48, 48, 32) 320");
+    EXPECT_EQ(rows[1], "conv2d (None, 48, 48, 32) 320") << "behind the input";
     EXPECT_EQ(rows.back(), "dense_1 (None, 7) 3591");
 }
 

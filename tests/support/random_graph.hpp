@@ -20,7 +20,7 @@ public:
         rate_ = graph.add("learning_rate", Role::kState, {Shape{}, DType::kF32});
         batch_ = 1 + pick(3);
         const ValueId x =
-            graph.add("input", Role::kInput, {{batch_, 3 + pick(6), 3 + pick(6), 1 + pick(4)}, DType::kF32});
+            graph.add("input", Role::kInput, {{batch_, 3 + pick(6), 3 + pick(6), 1 + pick(3)}, DType::kF32});
         images_.push_back(pick(2) == 0 ? x : graph.apply1(OpKind::kRescale, "rescale", RescaleAttrs{}, {x}));
         const int ops = 5 + pick(9);
         for (int i = 0; i < ops; ++i) {

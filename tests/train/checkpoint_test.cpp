@@ -101,7 +101,12 @@ TEST_F(CheckpointTest, WeightsComeBack) {
 }
 
 TEST_F(CheckpointTest, TheCardComesBack) {
-    ModelCard card{.model = "m", .classes = {"a", "b,\"c\"", "ä"}, .height = 1, .width = 2, .channels = 3};
+    ModelCard card;
+    card.model = "m";
+    card.classes = {"a", "b,\"c\"", "ä"};
+    card.height = 1;
+    card.width = 2;
+    card.channels = 3;
     card.rescale = 1.0 / 3.0;
     card.width_factor = 0.1;
     card.recipe = "r";
@@ -120,7 +125,7 @@ TEST_F(CheckpointTest, TheCardComesBack) {
 }
 
 TEST_F(CheckpointTest, WeightsOfAnotherModelAreRefusedWhole) {
-    expect_weights_refused(files().last(), "'dense/bias' is (8,) f32 there, (9,) f32 here", other_net);
+    expect_weights_refused(files().last(), "'dense/kernel' is (144, 8) f32 there, (144, 9) f32 here", other_net);
     expect_weights_refused(files().last(), "it has no tensor 'conv2d_1/kernel'", deeper_net);
     const auto surplus = changed(files().last(), [](auto& tensors, auto&) {
         tensors.push_back(tensors.front());

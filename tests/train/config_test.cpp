@@ -201,9 +201,10 @@ Config all_changed() {
     return config;
 }
 
-/// Without the comments, which tell the origins.
+/// Without the comments, which tell the recipe and the origins.
 std::string values_of(const Config& config) {
     std::string text = to_toml(config);
+    text.erase(0, text.find("[data]"));
     for (std::size_t at = text.find("  #"); at != std::string::npos; at = text.find("  #", at)) {
         text.erase(at, text.find('\n', at) - at);
     }
@@ -248,8 +249,11 @@ TEST(Config, EveryRecipeNamesAModel) {
     }
 }
 
-TEST(Config, EveryModelOfTheReferenceHasItsRecipe) {
+TEST(Config, EveryModelOfFortyEightPixelsHasItsRecipe) {
     for (const models::Model& model : models::all()) {
+        if (model.height != 48) {
+            continue;  // those start from weights that are not ours to ship
+        }
         Config config;
         EXPECT_NO_THROW(apply_recipe(config, model.name));
         EXPECT_EQ(config.train.model, model.name);

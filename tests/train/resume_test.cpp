@@ -12,9 +12,11 @@ constexpr int kStepsPerEpoch = 4;
 constexpr int kSteps = 12;
 
 TEST(Resume, SameSeedSameBytesOtherSeedOtherBytes) {
+    const Threads two(2);  // whoever takes which share of the work
     const TemporaryFolder folder;
     for (const char* name : {"a", "b", "c"}) {
         Config config = eventful_config();
+        config.train.epochs = 1;
         config.train.seed = *name == 'c' ? 1 : 0;
         EXPECT_EQ(SmallRun(config, folder / name).run(), Outcome::kFinished);
     }
@@ -22,11 +24,19 @@ TEST(Resume, SameSeedSameBytesOtherSeedOtherBytes) {
     EXPECT_NE(tensors_of(TrainFiles{folder / "a"}.last()), tensors_of(TrainFiles{folder / "c"}.last()));
 }
 
-TEST(Resume, SameBytesWithOneThreadAndTwo) {
+// oneDNN adds up in an order that depends on the number of threads: bits are the same for the same number only.
+// The reference implementations do not care.
+TEST(Resume, ReferenceGivesTheSameBytesWithOneThreadAndTwo) {
+    const std::map<std::string, std::string> reference{{"conv2d", "reference"},       {"conv2d_wgrad", "reference"},
+                                                       {"conv2d_dgrad", "reference"}, {"dense", "reference"},
+                                                       {"dense_wgrad", "reference"},  {"dense_dgrad", "reference"},
+                                                       {"batch_norm", "reference"},   {"batch_norm_grad", "reference"}};
     const TemporaryFolder folder;
     for (const int threads : {1, 2}) {
         const Threads limit(threads);
-        SmallRun(eventful_config(), folder / std::to_string(threads)).run();
+        Config config = eventful_config();
+        config.train.epochs = 1;
+        SmallRun(config, folder / std::to_string(threads), SmallRun::default_faces(), small_net, reference).run();
     }
     expect_same_files(folder / "1", folder / "2");
 }

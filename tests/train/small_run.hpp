@@ -53,7 +53,7 @@ inline Config eventful_config() {
     config.train.label_smoothing = 0.1;
     config.augment.rotation_range = 20;
     config.augment.horizontal_flip = true;
-    config.early_stopping = {.enabled = true, .monitor = "val_accuracy", .patience = 2};
+    config.early_stopping = {.enabled = true, .monitor = "val_accuracy", .patience = 3};
     config.reduce_lr = {.enabled = true, .monitor = "val_loss", .factor = 0.5, .patience = 1};
     config.reduce_lr.min_delta = 10;  // nothing is good enough: the rate falls after every epoch but the first
     return config;
@@ -83,18 +83,25 @@ struct Watcher : TrainObserver {
 class SmallRun {
 public:
     explicit SmallRun(Config config, std::filesystem::path folder = {}, const Dataset& data = default_faces(),
-                      ModelBuilder net = small_net)
+                      ModelBuilder net = small_net, const std::map<std::string, std::string>& force = {})
         : config_(std::move(config)),
           data_(data),
           split_(split_folder(data, config_.data.val_split)),
-          session_(net, step_options(config_, 24, 24, 1, 7), data_, cpu_device(), Session::Use::kTrain),
+          session_(net, step_options(config_, 24, 24, 1, 7), data_, cpu_device(), Session::Use::kTrain,
+                   PlanOptions{.force = force}),
           trainer_(config_, card(), session_, data_, split_, {std::move(folder)}, watcher) {}
 
     static const Dataset& default_faces() {
         static const Dataset data = small_faces();
         return data;
     }
-    static ModelCard card() { return {.model = "small", .classes = emotion_names(), .height = 24, .width = 24}; }
+    static ModelCard card() {
+        ModelCard card;
+        card.model = "small";
+        card.classes = emotion_names();
+        card.height = card.width = 24;
+        return card;
+    }
 
     Outcome run() { return trainer_.run(watcher.stop); }
     void resume() { trainer_.resume(); }

@@ -151,16 +151,23 @@ TEST_F(TrainerTest, BalancedClassWeightsWeighTheTrainingLossOnly) {
     EXPECT_TRUE(close(evaluation.metrics.loss, equal + l2, loss_tolerance(56)));
 }
 
+/// Wide enough to learn sixteen faces by heart.
+void wide_net(Net& net) {
+    net.conv(8, 3, {.l2 = 0.001f}).relu().max_pool(4, 4);
+    net.flatten().dense(32).relu();
+    net.logits(7);
+}
+
 TEST_F(TrainerTest, OverfitsSixteenFaces) {
     Config config = small_config(200);
     config.data.val_split = 0;  // the test faces validate: irrelevant here
     const Dataset data = unbalanced_faces({3, 3, 2, 2, 2, 2, 2});
-    SmallRun run(config, {}, data, plain_net);
+    SmallRun run(config, {}, data, wide_net);
     run.run();
     EXPECT_EQ(run.watcher.steps, 200);
     const Evaluation end = run.session().evaluate(run.split().train);
     EXPECT_EQ(end.metrics.accuracy, 1.0);
-    EXPECT_LT(end.metrics.loss - penalty(run.session()), 0.05);
+    EXPECT_LT(end.metrics.loss, 0.05);
 }
 
 TEST_F(TrainerTest, EarlyStoppingPutsTheBestWeightsBack) {
@@ -242,7 +249,10 @@ TEST_F(TrainerTest, EvaluationDoesNotDisturbTraining) {
         run.run();
     }
     EXPECT_EQ(tensors_of(TrainFiles{folder_ / "with"}.last()), tensors_of(TrainFiles{folder_ / "without"}.last()));
-    EXPECT_EQ(tensors_of(TrainFiles{folder_ / "with"}.state()), tensors_of(TrainFiles{folder_ / "without"}.state()));
+    const auto with = tensors_of(TrainFiles{folder_ / "with"}.state());
+    for (const auto& [name, bytes] : tensors_of(TrainFiles{folder_ / "without"}.state())) {
+        EXPECT_TRUE(with.at(name) == bytes || name.starts_with("evaluation/")) << name;
+    }
 }
 
 TEST_F(TrainerTest, BestWeightsAreThoseOfTheBestEpoch) {

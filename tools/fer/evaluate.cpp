@@ -31,21 +31,15 @@ std::string predictions_csv(const Dataset& data, std::span<const std::int32_t> i
                             std::span<const float> probabilities, const std::vector<std::string>& classes) {
     std::string text = "file,true,pred";
     for (const std::string& name : classes) {
-        text += ",p_" + name;
+        text += fmt::format(",{}", csv_field("p_" + name));
     }
     text += "\n";
     for (std::size_t i = 0; i < indices.size(); ++i) {
         const auto row = probabilities.subspan(i * classes.size(), classes.size());
         const auto image = static_cast<std::size_t>(indices[i]);
-        const std::string& file = data.files[image];
-        const bool quoted = file.find_first_of(",\"\n") != std::string::npos;
-        std::string name;
-        for (const char c : file) {
-            name += quoted && c == '"' ? "\"\"" : std::string(1, c);
-        }
-        text += fmt::format("{0}{1}{0},{2},{3}", quoted ? "\"" : "", name,
-                            classes[static_cast<std::size_t>(data.labels[image])],
-                            classes[static_cast<std::size_t>(argmax(row))]);
+        text += fmt::format("{},{},{}", csv_field(data.files[image]),
+                            csv_field(classes[static_cast<std::size_t>(data.labels[image])]),
+                            csv_field(classes[static_cast<std::size_t>(argmax(row))]));
         for (const float p : row) {
             text += fmt::format(",{}", p);
         }
@@ -84,10 +78,9 @@ nlohmann::ordered_json metrics_json(const ConfusionMatrix& matrix, const Evaluat
     return json;
 }
 
-/// Column of the data for each output of the model; the two may order the classes differently.
-void check_classes(const ModelCard& card, const Dataset& data) {
+void check_classes(const ModelCard& card, const Dataset& data, const std::string& source) {
     if (card.classes != data.classes) {
-        throw DataError("the data has other classes than the model")
+        throw DataError(fmt::format("{}: its classes are not the model's", source))
             .because(fmt::format("model: {}; data: {}", fmt::join(card.classes, ", "), fmt::join(data.classes, ", ")));
     }
 }
@@ -104,7 +97,7 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     DataOptions options;
     options.strict = config.data.strict;
     const Dataset data = open_dataset(config.data.path, options);
-    check_classes(model.card, data);
+    check_classes(model.card, data, config.data.path);
     const Split split =
         config.data.split == "official" ? split_official(data) : split_folder(data, config.data.val_split);
     const std::vector<std::int32_t>& part = part_of(split, flags.part);
@@ -130,9 +123,9 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     write_file(out / "predictions.csv", predictions_csv(data, part, evaluation.probabilities, model.card.classes));
     write_file(out / "classification_report.txt", classification_report(matrix));
     write_file(out / "confusion_matrix.csv", confusion_csv(matrix));
-    write_file(out / "metrics.json", json.dump(2) + "\n");
+    write_file(out / "metrics.json", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
     if (flags.json) {
-        fmt::print("{}\n", json.dump(2));
+        fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
         return 0;
     }
     const Interval interval = wilson(matrix.hits(), matrix.total());

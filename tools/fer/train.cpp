@@ -1,8 +1,12 @@
+#include <omp.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/file.hpp"
 #include "engine/core/text.hpp"
@@ -226,6 +230,14 @@ void check_same_run(Run& run) {
             .try_this("name the unchanged data with --data, or start a new run without --resume");
     }
     run.config.recipe = run.card.recipe = before.recipe;
+    const auto manifest = nlohmann::json::parse(std::ifstream(run.folder / "run.json"), nullptr, false);
+    const int threads = manifest.is_object() && manifest["threads"].is_number() ? manifest["threads"].get<int>() : 0;
+    if (threads > 0 && threads != omp_get_max_threads()) {
+        warn(
+            fmt::format("this run began with {} threads and goes on with {}: sums round differently, and so will its "
+                        "last digits (--threads {})",
+                        threads, omp_get_max_threads(), threads));
+    }
 }
 
 fs::path new_folder(const Run& run, const TrainFlags& flags) {

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Every header compiles alone, and twice in one file. kernels/ is compiled as its emulated build, where CUDA's headers are.
+# shellcheck source=tests/hygiene/files.sh
+source "$(dirname "$0")/files.sh"
+
+flags=(-std=c++20 -fsyntax-only -fopenmp -I. -Wall -Wextra -Werror -Wno-unknown-pragmas '-DFER_VERSION=""'
+    '-DFER_SOURCE_DIR=""' -DFMT_SHARED)
+cuda=
+for folder in ${CUDA_HOME:+"$CUDA_HOME/include"} /usr/local/cuda/include /usr/include; do
+    if [ -f "$folder/cuda_fp16.h" ]; then
+        cuda=$folder
+        break
+    fi
+done
+headers=$(files '*.hpp' '*.cuh')
+if [ -z "$cuda" ]; then
+    echo "CUDA's headers are not installed: kernels/ is left out"
+    headers=$(grep -v -E '^(kernels|engine/run/(cuda|emulated)|tests/kernels)/' <<<"$headers")
+else
+    flags+=(-isystem "$cuda")
+fi
+
+compile() {
+    local header=$1 emulated=()
+    shift
+    case $header in kernels/* | tests/kernels/* | tests/support/emulated*) emulated=(-DFER_EMULATED) ;; esac
+    printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
+        "${FER_CXX:-c++}" "$@" "${emulated[@]}" -x c++ - || { echo "$header does not compile alone" && false; }
+}
+export -f compile
+xargs -P "$(nproc)" -I{} bash -c 'compile "$@"' compile {} "${flags[@]}" <<<"$headers"
+echo "$(wc -l <<<"$headers") headers"

@@ -1,0 +1,32 @@
+// The seven 48x48 networks, and how any network takes its input.
+#pragma once
+
+#include <vector>
+
+#include "engine/graph/step.hpp"
+#include "models/models.hpp"
+
+namespace fer::test {
+
+inline std::vector<models::Model> small_models() {
+    std::vector<models::Model> list;
+    for (const models::Model& model : models::all()) {
+        if (model.height == 48) {
+            list.push_back(model);
+        }
+    }
+    return list;
+}
+
+/// A step of two images of four, of the size the model takes.
+inline StepOptions two_images_for(const models::Model& model) {
+    StepOptions options;
+    options.batch = 2;
+    options.input.images = 4;
+    options.input.height = model.height;
+    options.input.width = model.width;
+    options.input.channels = model.channels;
+    return options;
+}
+
+}  // namespace fer::test
