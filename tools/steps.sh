@@ -8,21 +8,35 @@ use_logs() {
 }
 
 # step NAME COMMAND...: runs the command and prints the name, the seconds it took and $note, which the command may set.
-# A failure ends the script with one line on stderr that names the step and its log.
+# On a terminal it shows meanwhile what the command says. A failure is one line on stderr that names the step and its log.
 step() {
-    local name=$1 begin=$SECONDS status=0
+    local name=$1 log=$logs/$1.log begin=$SECONDS status=0 watcher=
     shift
     note=
     if [ -t 1 ]; then
-        printf '%-14s ...\r' "$name"
+        show_progress "$name" "$log" &
+        watcher=$!
     fi
-    "$@" >"$logs/$name.log" 2>&1 </dev/null || status=$?
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    if [ -n "$watcher" ]; then
+        kill "$watcher"
+        wait "$watcher" 2>/dev/null || true
+        printf '\r\033[K'
+    fi
     if [ "$status" -ne 0 ]; then
         printf '%s: step "%s" failed after %d s with status %d: see %s\n' \
-            "$(basename "$0")" "$name" $((SECONDS - begin)) "$status" "$logs/$name.log" >&2
+            "$(basename "$0")" "$name" $((SECONDS - begin)) "$status" "$log" >&2
         return "$status"
     fi
-    printf '%-14s %4d s  %s\n' "$name" $((SECONDS - begin)) "${note:-}"
+    printf '%-14s %4d s  %s\n' "$name" $((SECONDS - begin)) "$note"
+}
+# Ends with the script, also when that is interrupted: a job in the background does not hear of it.
+show_progress() {
+    local begin=$SECONDS
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+        printf '\r%-14s %4d s  %s\033[K' "$1" $((SECONDS - begin)) \
+            "$(tail -n 1 "$2" 2>/dev/null | tr -dc '[:print:]' | cut -c 1-$(($(tput cols 2>/dev/null || echo 80) - 24)))"
+    done
 }
 
 # The last line of a step's log that begins with WORD.

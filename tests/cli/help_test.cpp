@@ -24,7 +24,8 @@ TEST_P(Help, FitsOnAScreen) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
                          ::testing::Values("", "train", "evaluate", "predict", "summary", "plan", "data", "data info",
-                                           "data preview", "data export", "recipe", "recipe list", "recipe show"));
+                                           "data preview", "data export", "recipe", "recipe list", "recipe show"),
+                         [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 using Look = ProgramTest;
 
@@ -44,7 +45,9 @@ TEST_F(Look, HelpComesAtOnce) {
         seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     std::ranges::sort(seconds);
+#ifndef FER_CHECKED  // sanitizers take longer to start than the program
     EXPECT_LT(seconds[2], 0.05);
+#endif
 }
 
 TEST_F(Look, Version) { EXPECT_THAT(ok("--version").out, ::testing::MatchesRegex("fer [0-9.]+ .*\n")); }
@@ -101,9 +104,9 @@ TEST_P(Slips, AreToldWithWhatComesNear) {
 INSTANTIATE_TEST_SUITE_P(
     Usage, Slips,
     ::testing::Values(
-        Slip{"", "fer: which command?", "one of: train, evaluate, predict"},
+        Slip{"", "error: which command?", "one of: train, evaluate, predict"},
         Slip{"data", "fer data: which command?", "one of: info, preview, export"},
-        Slip{"trian", "fer: unknown command 'trian'", "did you mean 'train'?"},
+        Slip{"trian", "error: unknown command 'trian'", "did you mean 'train'?"},
         Slip{"data inf", "fer data: unknown command 'inf'", "did you mean 'info'?"},
         Slip{"train --epoch 3", "fer train: unknown option '--epoch'", "did you mean '--epochs'?"},
         Slip{"train --epoch=3", "fer train: unknown option '--epoch'", "did you mean '--epochs'?"},
@@ -115,6 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
         Slip{"predict run", "fer predict: inputs is required", "try: fer predict --help"},
         Slip{"evaluate x --split tset", "--split: unknown value 'tset'; did you mean 'test'?", "--help"},
         Slip{"evaluate x --batch many", "--batch", "--help"},
+        Slip{"train --lr", "fer train: --lr needs a value", "try: fer train --help"},
+        Slip{"summary custom_cnn --width x", "fer summary: --width: 'x' is not a number", "--help"},
         Slip{"summary", "fer summary: which network?", "fer summary --list"},
         Slip{"summary simper_cnn", "unknown model 'simper_cnn'", "did you mean 'simpler_cnn'?"},
         Slip{"train simper_cnn", "unknown model 'simper_cnn'", "did you mean 'simpler_cnn'?"},
@@ -129,7 +134,8 @@ INSTANTIATE_TEST_SUITE_P(
         Slip{"train --progress bars", "--progress: unknown value 'bars'; one of auto, rich, plain, off", ""},
         Slip{"train --config nowhere.toml", "--config: cannot read nowhere.toml", "No such file or directory"},
         Slip{"train --data synthetic:7", "synthetic:7: no validation images", "--val-split 0 to validate on test/"},
-        Slip{"train --data synthetic:70 --name a/b", "--name is the name of a folder, not a path: 'a/b'", ""}));
+        Slip{"train --data synthetic:70 --name a/b", "--name is the name of a folder, not a path: 'a/b'", ""}),
+    [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 TEST_F(Look, NoCudaInThisBuild) {
     for (const char* line : {"train --device cuda", "train --device cuda:1", "plan simpler_cnn --device cuda",
@@ -163,7 +169,8 @@ INSTANTIATE_TEST_SUITE_P(
                       BadFile{"[train]\nepochs = \"3\"\n",
                               "my.toml:2:1: train.epochs must be a whole number, not \"3\"", ""},
                       BadFile{"[train]\nepochs = 0\n", "my.toml:2:1: train.epochs: 0 is out of range", "between 1 and"},
-                      BadFile{"[train\n", "my.toml is not valid TOML", "  --> my.toml:1:7"}));
+                      BadFile{"[train\n", "my.toml is not valid TOML", "  --> my.toml:1:7"}),
+    [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 }  // namespace
 }  // namespace fer::test

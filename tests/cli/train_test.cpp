@@ -115,7 +115,7 @@ TEST_F(Train, ResumeGoesOnWithMoreEpochs) {
     }
     EXPECT_EQ(read_json("runs/train/parts/run.json")["recipe"], "quickstart");
     const Outcome done = ok("train --resume runs/train/parts");
-    EXPECT_THAT(done.err, HasSubstr("all 3 epochs of this run are done; a larger --epochs goes on"));
+    EXPECT_THAT(done.err, HasSubstr("epoch 3 of 3 is done: nothing is left to train (a larger --epochs goes on)"));
     EXPECT_THAT(done.err, Not(HasSubstr("Epoch")));
 }
 

@@ -22,4 +22,13 @@ report "white space at the end of a line" "$(lines '[[:blank:]]$')"
 
 report "FER2013 is not part of the project" \
     "$(files '*' | grep -E '(Training|PublicTest|PrivateTest)_[0-9]+\.(jpg|png)$|fer2013[^/]*\.(zip|csv)$' || true)"
+
+# Documents that are spoken of exist.
+documents=$(files '*.md')
+missing=$(lines '\b([A-Za-z_-]+/)*[A-Z]{4,}\.md\b' | while IFS= read -r line; do
+    grep -oE '\b([A-Za-z_-]+/)*[A-Z]{4,}\.md\b' <<<"$line" | while read -r name; do
+        grep -qE "(^|/)$name\$" <<<"$documents" || echo "$line"
+    done
+done)
+report "a document that is not there" "$missing"
 exit $status

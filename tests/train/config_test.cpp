@@ -135,7 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadToml{"[optimizer]\nname = \"adm\"\n",
                 "my.toml:2:1: optimizer.name: unknown value 'adm' /  / did you mean 'adam'?"},
         BadToml{"[checkpoint]\nmonitor = \"val_los\"\n",
-                "my.toml:2:1: checkpoint.monitor: unknown value 'val_los' /  / did you mean 'val_loss'?"}));
+                "my.toml:2:1: checkpoint.monitor: unknown value 'val_los' /  / did you mean 'val_loss'?"}),
+    [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 TEST(Config, TextThatIsNoTomlIsToldWhere) {
     const std::string text = toml_error("[train]\nepochs = \n");
@@ -173,7 +174,8 @@ INSTANTIATE_TEST_SUITE_P(Mistakes, ConfigText,
                                                    "--split: unknown value 'offical' /  / did you mean 'official'?"},
                                            BadText{"train.class_weight", "x",
                                                    "--class-weight: unknown value 'x' /  / one of: none, balanced"},
-                                           BadText{"data.strict", "yes", "--strict: 'yes' is not true or false"}));
+                                           BadText{"data.strict", "yes", "--strict: 'yes' is not true or false"}),
+                         [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 /// Every setting at a value that is not its default.
 Config all_changed() {

@@ -112,7 +112,8 @@ TEST_P(ResumeOptimizer, CarriesItsState) {
 INSTANTIATE_TEST_SUITE_P(Rules, ResumeOptimizer,
                          ::testing::Values(Rule{"adam", 0, false}, Rule{"sgd", 0, false}, Rule{"sgd", 0.9, false},
                                            Rule{"sgd", 0.9, true}, Rule{"rmsprop", 0, false},
-                                           Rule{"rmsprop", 0.9, false}));
+                                           Rule{"rmsprop", 0.9, false}),
+                         [](const auto& at) { return fmt::format("{}{}", at.param.name, at.index); });
 
 TEST(Resume, MoreEpochsThanAskedAtFirst) {
     const Threads one(1);

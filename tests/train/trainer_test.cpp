@@ -105,7 +105,39 @@ TEST_F(TrainerTest, EveryImageCountsOnceAlsoThoseOfTheTail) {
     }
 }
 
-/// `count` images of the data set, those that `keep` of each class.
+/// The loss of every single image in the order of training: the weights stand still, a step is one image.
+std::vector<double> losses_in_order(std::int64_t seed, int epochs) {
+    Config config = small_config(epochs);
+    config.train.batch = 1;
+    config.train.seed = seed;
+    config.optimizer.lr = kStandstill;
+    SmallRun run(config, {}, SmallRun::default_faces(), plain_net);
+    std::vector<double> losses;
+    double before = 0;
+    run.watcher.at_step = [&] {
+        const Metrics so_far = run.session().training_metrics();
+        const double sum = so_far.loss * static_cast<double>(so_far.images);
+        losses.push_back(so_far.images == 1 ? sum : sum - before);
+        before = sum;
+    };
+    run.run();
+    return losses;
+}
+
+TEST_F(TrainerTest, EveryEpochTakesEveryImageOnceInAnOrderOfItsOwn) {
+    const std::vector<double> all = losses_in_order(0, 2);
+    ASSERT_EQ(all.size(), 2 * 56u);
+    std::vector<double> first(all.begin(), all.begin() + 56);
+    std::vector<double> second(all.begin() + 56, all.end());
+    const Tolerance tolerance = loss_tolerance(56);
+    EXPECT_FALSE(close(first, second, tolerance)) << "both epochs went through the images in the same order";
+    EXPECT_TRUE(close(losses_in_order(0, 1), first, tolerance)) << "the order depends on seed and epoch only";
+    std::ranges::sort(first);
+    std::ranges::sort(second);
+    EXPECT_TRUE(close(first, second, tolerance)) << "an image was left out or taken twice";
+}
+
+/// The first `keep` training images of each class, and all test images.
 Dataset unbalanced_faces(const std::vector<int>& keep) {
     const Dataset all = small_faces(140);
     Dataset data;

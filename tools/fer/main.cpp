@@ -64,10 +64,24 @@ std::vector<std::string> command_names(CLI::App& app) {
     return names;
 }
 
+/// "--lr: 1 required TEXT missing" and the like, as a person would say it.
+std::string plain(const std::string& text) {
+    if (const std::size_t at = text.find(": 1 required "); at != std::string::npos) {
+        return text.substr(0, at) + " needs a value";
+    }
+    const std::string_view convert = "Could not convert: ";
+    if (const std::size_t at = text.find(" = "); text.starts_with(convert) && at != std::string::npos) {
+        return fmt::format("{}: '{}' is not a number", text.substr(convert.size(), at - convert.size()),
+                           text.substr(at + 3));
+    }
+    return text;
+}
+
 /// CLI11's error in the words of this program: what is unknown, and what comes near it.
 fer::UsageError explain(CLI::App& app, const CLI::ParseError& error) {
     CLI::App& command = innermost(app);
     const std::string name = full_name(command);
+    const std::string where = name == "fer" ? "" : name + ": ";
     const std::vector<std::string> words = app.remaining(true);
     const auto option = std::ranges::find_if(words, [](const std::string& w) { return w.starts_with("-"); });
     const std::vector<std::string> commands = command_names(command);
@@ -87,21 +101,21 @@ fer::UsageError explain(CLI::App& app, const CLI::ParseError& error) {
             }
         }
         const std::string flag = option->substr(0, option->find('='));
-        return with_hint(fmt::format("{}: unknown option '{}'", name, flag), flag, flags);
+        return with_hint(fmt::format("{}unknown option '{}'", where, flag), flag, flags);
     }
     if (!words.empty() && !commands.empty()) {
-        return with_hint(fmt::format("{}: unknown command '{}'", name, words.front()), words.front(), commands);
+        return with_hint(fmt::format("{}unknown command '{}'", where, words.front()), words.front(), commands);
     }
     if (!words.empty()) {
-        return fer::UsageError(fmt::format("{}: unexpected argument '{}'", name, words.front()))
+        return fer::UsageError(fmt::format("{}unexpected argument '{}'", where, words.front()))
             .try_this(name + " --help");
     }
     if (!commands.empty() && command.get_subcommands().empty()) {
-        return fer::UsageError(fmt::format("{}: which command?", name))
+        return fer::UsageError(fmt::format("{}which command?", where))
             .because(fmt::format("one of: {}", fmt::join(commands, ", ")))
             .try_this(name + " --help");
     }
-    return fer::UsageError(fmt::format("{}: {}", name, error.what())).try_this(name + " --help");
+    return fer::UsageError(fmt::format("{}{}", where, plain(error.what()))).try_this(name + " --help");
 }
 
 /// Results may still wait in the buffer: a full disk behind stdout must not pass for success.

@@ -286,7 +286,8 @@ void tell_if_done(const Progress& progress, int epochs) {
     if (progress.finished) {
         note(fmt::format("this run stopped early after epoch {}: nothing is left to train", progress.epoch));
     } else if (progress.epoch >= epochs) {
-        note(fmt::format("all {} epochs of this run are done; a larger --epochs goes on", progress.epoch));
+        note(fmt::format("epoch {} of {} is done: nothing is left to train (a larger --epochs goes on)", progress.epoch,
+                         epochs));
     }
 }
 
