@@ -9,11 +9,10 @@
 #pragma once
 
 #include "engine/core/dtype.hpp"
+#include "kernels/activation.hpp"
 #include "kernels/port/config.hpp"
 
 namespace fer::FER_PORT {
-
-enum class NormActivation : std::uint8_t { kNone, kRelu, kRelu6 };
 
 /// What a part of the rows leaves behind for each channel.
 enum class Moments : std::uint8_t {
@@ -31,10 +30,10 @@ struct BatchNormFinalize {
     std::int64_t rows;
     std::int64_t rows_per_part;
     int c;
-    float* mean;             // (c)
-    float* variance;         // (c)
-    float* moving_mean;      // (c) in place, or both null
-    float* moving_variance;  // (c)
+    float* mean;                       // (c)
+    float* variance;                   // (c)
+    float* moving_mean = nullptr;      // (c) in place, or both null
+    float* moving_variance = nullptr;  // (c)
     double momentum = 0.99;
     bool unbiased = false;
 };
@@ -48,8 +47,8 @@ struct BatchNormStats {
     int c;
     float* mean;
     float* variance;
-    float* moving_mean;
-    float* moving_variance;
+    float* moving_mean = nullptr;
+    float* moving_variance = nullptr;
     double momentum = 0.99;
     bool unbiased = false;
     void* workspace;  // batch_norm_workspace(rows, c) bytes, 16-byte aligned
@@ -67,13 +66,13 @@ struct BatchNormApply {
     const float* variance;
     const float* gamma;
     const float* beta;
-    const void* residual;  // (rows, c) or null
-    void* y;               // (rows, c)
+    const void* residual = nullptr;  // (rows, c) or null
+    void* y;                         // (rows, c)
     DType dtype = DType::kF32;
     std::int64_t rows;
     int c;
     float epsilon = 1e-3f;
-    NormActivation activation = NormActivation::kNone;
+    Activation activation = Activation::kNone;
 };
 void batch_norm_apply(const BatchNormApply& a, cudaStream_t stream);
 
@@ -85,12 +84,12 @@ struct BatchNormPool {
     const float* variance;
     const float* gamma;
     const float* beta;
-    void* p;               // (n, h/2, w/2, c); not x
-    std::uint8_t* argmax;  // (n, h/2, w/2, c), or null for inference
+    void* p;                         // (n, h/2, w/2, c); not x
+    std::uint8_t* argmax = nullptr;  // (n, h/2, w/2, c), or null for inference
     DType dtype = DType::kF32;
     int n, h, w, c;
     float epsilon = 1e-3f;
-    NormActivation activation = NormActivation::kNone;
+    Activation activation = Activation::kNone;
 };
 void batch_norm_pool(const BatchNormPool& a, cudaStream_t stream);
 
@@ -100,23 +99,23 @@ void batch_norm_pool(const BatchNormPool& a, cudaStream_t stream);
 ///     dx = gamma / sqrt(variance + epsilon) * (dz - dbeta/rows - xhat * dgamma/rows)
 /// Three launches: partial sums, their total, dx. dx may be dy; dresidual may be dy, but not both.
 struct BatchNormGrad {
-    const void* dy;  // (rows, c)
-    const void* x;   // (rows, c)
-    const void* y;   // (rows, c), the forward output; needed with an activation after a residual, else null: then the
-                     // mask comes from x, with the very arithmetic of the forward pass
+    const void* dy;           // (rows, c)
+    const void* x;            // (rows, c)
+    const void* y = nullptr;  // (rows, c), the forward output; needed with an activation after a residual, else null:
+                              // then the mask comes from x, with the very arithmetic of the forward pass
     const float* mean;
     const float* variance;
     const float* gamma;
-    const float* beta;  // read for the mask alone
-    void* dx;           // (rows, c)
-    void* dresidual;    // (rows, c) = dz, or null
-    float* dgamma;      // (c)
-    float* dbeta;       // (c)
+    const float* beta;          // read for the mask alone
+    void* dx;                   // (rows, c)
+    void* dresidual = nullptr;  // (rows, c) = dz, or null
+    float* dgamma;              // (c)
+    float* dbeta;               // (c)
     DType dtype = DType::kF32;
     std::int64_t rows;
     int c;
     float epsilon = 1e-3f;
-    NormActivation activation = NormActivation::kNone;
+    Activation activation = Activation::kNone;
     bool x_is_relu = false;  // x is the output of a ReLU, whose gradient is taken too: dx = 0 where x <= 0
     void* workspace;         // batch_norm_workspace(rows, c) bytes, 16-byte aligned
 };
@@ -140,7 +139,7 @@ struct BatchNormPoolGrad {
     DType dtype = DType::kF32;
     int n, h, w, c;
     float epsilon = 1e-3f;
-    NormActivation activation = NormActivation::kNone;
+    Activation activation = Activation::kNone;
     bool x_is_relu = false;
     void* workspace;  // batch_norm_workspace(n*h*w, c) bytes, 16-byte aligned
 };

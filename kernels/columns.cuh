@@ -9,9 +9,15 @@
 
 #include <algorithm>
 
-#include "kernels/dispatch.cuh"
+#include "kernels/support.cuh"
 
 namespace fer::FER_PORT {
+
+/// Whether every pointer is null or may be read as 16-byte vectors.
+template <class... Pointers>
+bool all_aligned(Pointers... pointers) {
+    return (is_aligned(pointers) && ...);
+}
 
 inline constexpr unsigned kColumnThreads = 256;
 
@@ -23,9 +29,13 @@ struct Columns {
     Launch launch_shape() const { return {.grid = dim3(parts, groups), .block = dim3(kColumnThreads)}; }
 };
 
-/// At most about `blocks` blocks, and at least `rows_per_thread` rows for each of their threads. 1024 blocks of 256
-/// threads are two waves on a GPU of 132 multiprocessors.
-inline Columns plan_columns(std::int64_t rows, int c, int vector, unsigned blocks = 1024, unsigned rows_per_thread = 8) {
+// 1024 blocks of 256 threads are one wave on a GPU of 132 multiprocessors, and partial results few enough to add up.
+inline constexpr unsigned kReduceBlocks = 1024;
+inline constexpr unsigned kRowsPerThread = 8;
+
+/// At most about `blocks` blocks, and at least `rows_per_thread` rows for each of their threads.
+inline Columns plan_columns(std::int64_t rows, int c, int vector, unsigned blocks = kReduceBlocks,
+                            unsigned rows_per_thread = kRowsPerThread) {
     const auto vectors = static_cast<unsigned>(c / vector);
     unsigned lanes = 1;
     while (lanes < vectors && lanes < kWarp) {
@@ -40,15 +50,22 @@ inline Columns plan_columns(std::int64_t rows, int c, int vector, unsigned block
     return {count, static_cast<unsigned>(c), lanes, rows_per_part, (count + rows_per_part - 1) / rows_per_part, groups};
 }
 
-/// The most parts that a reduction over (rows, c) makes, whatever the type and the alignment of the tensor.
+/// For elementwise work, which wants more blocks in flight and has no second stage to pay for them.
+inline Columns plan_elementwise(std::int64_t rows, int c, int vector) { return plan_columns(rows, c, vector, 4096, 4); }
+
+/// The most parts that a reduction over (rows, c), or over fewer rows, makes, whatever the type and the alignment of
+/// the tensor. A bound and not the count, which is not monotone in the rows.
 inline unsigned most_column_parts(std::int64_t rows, int c) {
-    unsigned most = 0;
+    std::int64_t most = 0;
     for (const int vector : {1, 4, 8}) {
         if (c % vector == 0) {
-            most = std::max(most, plan_columns(rows, c, vector).parts);
+            const Columns s = plan_columns(rows, c, vector);
+            const std::int64_t least_rows = std::int64_t{kColumnThreads} / s.lanes * kRowsPerThread;
+            most = std::max(most, std::min<std::int64_t>(std::max(1u, kReduceBlocks / s.groups),
+                                                         (rows + least_rows - 1) / least_rows));
         }
     }
-    return most;
+    return static_cast<unsigned>(most);
 }
 
 /// Where a thread works: rows begin, begin + step, ... below end, channels channel .. channel + vector - 1.
@@ -94,7 +111,8 @@ inline constexpr unsigned kFinishLanes = kColumnThreads / kFinishChannels;
 FER_DEVICE unsigned finish_channel() { return blockIdx.x * kFinishChannels + threadIdx.x % kFinishChannels; }
 FER_DEVICE unsigned finish_lane() { return threadIdx.x / kFinishChannels; }
 inline Launch finish_shape(int c) {
-    return {.grid = dim3((static_cast<unsigned>(c) + kFinishChannels - 1) / kFinishChannels), .block = dim3(kColumnThreads)};
+    return {.grid = dim3((static_cast<unsigned>(c) + kFinishChannels - 1) / kFinishChannels),
+            .block = dim3(kColumnThreads)};
 }
 
 /// The sum over the 32 threads of a channel, in all of them. `shared` holds 64 doubles and may be used again at once.

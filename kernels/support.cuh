@@ -23,23 +23,25 @@ void by_float_type(DType dtype, const char* op, Body body) {
     }
 }
 
-/// Grid of one thread per `group` elements; the limit on indices holds for the elements.
-inline Launch over_groups(std::int64_t elements, std::int64_t group) {
-    return elements == 0 ? over(0) : (over(elements), over((elements + group - 1) / group));
-}
-
 /// Refuses a tensor that 32-bit indices do not reach.
 inline void require_indexable(std::int64_t elements) { static_cast<void>(over(elements)); }
+
+/// One thread per `group` elements; the limit on indices holds for the elements.
+inline Launch over_groups(std::int64_t elements, std::int64_t group, unsigned block = 256) {
+    require_indexable(elements);
+    return over((elements + group - 1) / group, block);
+}
 
 /// n / d for n < 2^31 by one multiplication: with p = 31 + ceil(log2 d) and m = ceil(2^p / d) < 2^32, the error
 /// m d - 2^p is below 2^(p-31), so n (m d - 2^p) < 2^p and floor(n m / 2^p) is exact.
 class Divisor {
 public:
-    explicit Divisor(unsigned d) : d_(d) {
-        while ((std::uint64_t{1} << (shift_ - 31)) < d) {
+    /// d = 0 divides as 1 does: an empty tensor has no index to divide.
+    explicit Divisor(unsigned d) : d_(d == 0 ? 1 : d) {
+        while ((std::uint64_t{1} << (shift_ - 31)) < d_) {
             ++shift_;
         }
-        multiplier_ = static_cast<unsigned>(((std::uint64_t{1} << shift_) + d - 1) / d);
+        multiplier_ = static_cast<unsigned>(((std::uint64_t{1} << shift_) + d_ - 1) / d_);
     }
     FER_DEVICE unsigned divide(unsigned n) const {
         return static_cast<unsigned>(std::uint64_t{n} * multiplier_ >> shift_);
@@ -54,6 +56,34 @@ public:
 
 private:
     unsigned d_, multiplier_ = 0, shift_ = 31;
+};
+
+/// Where an element of an (n, h, w, c) tensor stands; `channel` is the first of a group of them.
+struct NhwcPlace {
+    unsigned n, row, column, channel;
+};
+
+/// Flat indices over (n, h, w, groups of `group` channels).
+class NhwcPlaces {
+public:
+    NhwcPlaces(int h, int w, int c, int group)
+        : group_(static_cast<unsigned>(group)),
+          groups_((static_cast<unsigned>(c) + group_ - 1) / group_),
+          columns_(static_cast<unsigned>(w)),
+          rows_(static_cast<unsigned>(h)) {}
+
+    FER_DEVICE NhwcPlace at(unsigned i) const {
+        NhwcPlace place;
+        place.channel = groups_.peel(i) * group_;
+        place.column = columns_.peel(i);
+        place.row = rows_.peel(i);
+        place.n = i;
+        return place;
+    }
+
+private:
+    unsigned group_;
+    Divisor groups_, columns_, rows_;
 };
 
 /// N elements as floats, in accesses of 16 bytes where N is long enough.

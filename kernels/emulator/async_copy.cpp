@@ -28,11 +28,10 @@ __attribute__((noinline)) void async_copy(void* dst, const void* src, unsigned b
     const void* const code = __builtin_return_address(0);
     const AsyncCopy copy{dst, src, bytes, valid, current_thread->async_group};
     if (reinterpret_cast<std::uintptr_t>(dst) % bytes != 0 || reinterpret_cast<std::uintptr_t>(src) % bytes != 0) {
-        fail(fmt::format("misaligned cp.async of {} bytes at {}: from {} to {}", bytes, describe_code(code), src, dst));
+        FER_FAULT("misaligned cp.async of {} bytes at {}: from {} to {}", bytes, describe_code(code), src, dst);
     }
     if (!shared_holds(dst, bytes)) {
-        fail(fmt::format("cp.async at {} writes outside of shared variables: {}", describe_code(code),
-                         describe_shared(dst)));
+        FER_FAULT("cp.async at {} writes outside of shared variables: {}", describe_code(code), describe_shared(dst));
     }
     if (observer != nullptr) {
         if (valid) {

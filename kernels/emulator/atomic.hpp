@@ -1,5 +1,5 @@
-// Atomic operations. Threads only change places where they wait, so an ordinary update is atomic; the instrumented build
-// is told that it is meant to be.
+// Atomic operations. Threads only change places where they wait, so an ordinary update is atomic; the instrumented
+// build is told that it is meant to be.
 #pragma once
 
 #include <cstddef>
@@ -26,17 +26,17 @@ inline constexpr bool kAtomicInteger =
     std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, unsigned long long>;
 
 // Every function returns the value before the update, as in CUDA. always_inline, so that reports name the caller.
-#define FER_ATOMIC(name, allowed, result)                                                           \
-    template <class T>                                                                              \
-    __attribute__((always_inline)) inline T name(T* p, std::type_identity_t<T> v) {                 \
-        static_assert(allowed, #name " does not exist for this type");                              \
-        return atomic_update(p, [v](T before) -> T { return result; });                             \
+#define FER_ATOMIC(name, allowed, result)                                           \
+    template <class T>                                                              \
+    __attribute__((always_inline)) inline T name(T* p, std::type_identity_t<T> v) { \
+        static_assert(allowed, #name " does not exist for this type");              \
+        return atomic_update(p, [v](T before) -> T { return result; });             \
     }
 FER_ATOMIC(atomicAdd, (kAtomicInteger<T> || std::is_same_v<T, float> || std::is_same_v<T, double>), before + v)
 FER_ATOMIC(atomicSub, (std::is_same_v<T, int> || std::is_same_v<T, unsigned>), before - v)
 FER_ATOMIC(atomicMax, kAtomicInteger<T>, before > v ? before : v)
 FER_ATOMIC(atomicMin, kAtomicInteger<T>, before < v ? before : v)
-FER_ATOMIC(atomicAnd, kAtomicInteger<T>, before & v)
+FER_ATOMIC(atomicAnd, kAtomicInteger<T>, before& v)
 FER_ATOMIC(atomicOr, kAtomicInteger<T>, before | v)
 FER_ATOMIC(atomicXor, kAtomicInteger<T>, before ^ v)
 FER_ATOMIC(atomicExch, (kAtomicInteger<T> || std::is_same_v<T, float>), (static_cast<void>(before), v))

@@ -31,7 +31,7 @@ struct Scheduler {
     Fibers fibers{run_ready_threads};
     KernelCall kernel{};
     std::vector<Thread> threads = std::vector<Thread>(Fibers::kMost);
-    unsigned count = 0;   // threads of a block
+    unsigned count = 0;  // threads of a block
     unsigned exited = 0;
     unsigned at_barrier = 0;
     std::vector<Thread*> ready;  // those from `head` on
@@ -56,7 +56,8 @@ Thread* next_ready() {
     }
     const auto first = s.ready.begin() + static_cast<std::ptrdiff_t>(s.head);
     switch (schedule().order) {
-        case Order::kForward: break;
+        case Order::kForward:
+            break;
         case Order::kReverse: {
             Thread* last = s.ready.back();
             s.ready.pop_back();
@@ -81,7 +82,7 @@ Thread* next_ready() {
 
 void finish(Thread& thread) {
     if (!thread.copies.empty()) {
-        fail(fmt::format("{} cp.async still under way when the thread ends", thread.copies.size()));
+        FER_FAULT("{} cp.async still under way when the thread ends", thread.copies.size());
     }
     thread.state = Thread::State::kExited;
     ++scheduler().exited;
@@ -119,10 +120,18 @@ std::string describe_deadlock() {
     for (unsigned i = 0; i < s.count; ++i) {
         const Thread& t = s.threads[i];
         switch (t.state) {
-            case Thread::State::kExited: ++groups["have exited"]; break;
-            case Thread::State::kAtBarrier: ++groups["wait in __syncthreads at " + describe_site(t.site)]; break;
-            case Thread::State::kAtWarp: ++groups["wait for their warp at " + describe_site(t.site)]; break;
-            case Thread::State::kReady: ++groups["are ready"]; break;
+            case Thread::State::kExited:
+                ++groups["have exited"];
+                break;
+            case Thread::State::kAtBarrier:
+                ++groups["wait in __syncthreads at " + describe_site(t.site)];
+                break;
+            case Thread::State::kAtWarp:
+                ++groups["wait for their warp at " + describe_site(t.site)];
+                break;
+            case Thread::State::kReady:
+                ++groups["are ready"];
+                break;
         }
     }
     std::string text = fmt::format("deadlock in block ({},{},{}):", current_block.x, current_block.y, current_block.z);
@@ -181,10 +190,13 @@ void run_block() {
 // The i-th block to run: a permutation of the grid that needs no memory.
 std::uint64_t block_at(std::uint64_t i, std::uint64_t blocks, std::uint64_t step, std::uint64_t start) {
     switch (schedule().order) {
-        case Order::kForward: return i;
-        case Order::kReverse: return blocks - 1 - i;
+        case Order::kForward:
+            return i;
+        case Order::kReverse:
+            return blocks - 1 - i;
         case Order::kRandom:
-        case Order::kGreedy: return (start + i * step) % blocks;
+        case Order::kGreedy:
+            return (start + i * step) % blocks;
     }
     return i;
 }
@@ -232,7 +244,8 @@ std::string run_grid(const KernelCall& kernel, const GridShape& shape) {
     }
     for (std::uint64_t i = 0; i < blocks && !s.failed; ++i) {
         const std::uint64_t b = block_at(i, blocks, step, start);
-        current_block = {static_cast<unsigned>(b % shape.grid.x), static_cast<unsigned>(b / shape.grid.x % shape.grid.y),
+        current_block = {static_cast<unsigned>(b % shape.grid.x),
+                         static_cast<unsigned>(b / shape.grid.x % shape.grid.y),
                          static_cast<unsigned>(b / shape.grid.x / shape.grid.y)};
         run_block();
     }
@@ -259,8 +272,7 @@ __attribute__((noinline)) void meet_block(const std::source_location& where, con
     Thread& me = *current_thread;
     me.site = site;
     if (s.exited > 0) {
-        fail(fmt::format("divergent barrier: __syncthreads at {} after {} threads have exited", describe_site(site),
-                         s.exited));
+        FER_FAULT("divergent barrier: __syncthreads at {} after {} threads have exited", describe_site(site), s.exited);
     }
     me.state = Thread::State::kAtBarrier;
     if (++s.at_barrier < s.count) {
@@ -270,8 +282,8 @@ __attribute__((noinline)) void meet_block(const std::source_location& where, con
     for (unsigned i = 0; i < s.count; ++i) {
         const Thread& t = s.threads[i];
         if (!(t.site == site)) {
-            fail(fmt::format("divergent barrier: threads of one block wait in __syncthreads at {} and at {}",
-                             describe_site(t.site), describe_site(site)));
+            FER_FAULT("divergent barrier: threads of one block wait in __syncthreads at {} and at {}",
+                      describe_site(t.site), describe_site(site));
         }
     }
     s.at_barrier = 0;
@@ -323,13 +335,15 @@ void report(const std::string& text) {
     s.reports.push_back(kernel_name(s.kernel.function) + ": " + text);
 }
 
-void fail(const std::string& text) {
-    Scheduler& s = scheduler();
+void note_fault(const std::string& text) {
     const Thread* thread = current_thread;
     report(thread == nullptr ? text : fmt::format("{}\n    in {}", text, describe_thread(*thread)));
-    s.failed = true;
+    scheduler().failed = true;
+}
+
+void leave_grid() {
     current_thread = nullptr;
-    s.fibers.abandon();
+    scheduler().fibers.abandon();
 }
 
 bool is_stack_guard(const void* address) { return scheduler().fibers.is_guard(address); }

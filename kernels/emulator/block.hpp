@@ -18,7 +18,8 @@ struct Site {
     const void* code = nullptr;
 
     bool operator==(const Site& other) const {
-        return where.line() == other.where.line() && where.file_name() == other.where.file_name();
+        return where.line() == other.where.line() && where.column() == other.where.column() &&
+               where.file_name() == other.where.file_name();
     }
 };
 
@@ -37,9 +38,9 @@ struct Thread {
     uint3 index{};
     unsigned rank = 0, warp = 0, lane = 0;
     State state = State::kReady;
-    Fiber* fiber = nullptr;     // null: not started
-    Site site;                  // where it waits
-    unsigned async_group = 0;   // groups of asynchronous copies it has closed
+    Fiber* fiber = nullptr;    // null: not started
+    Site site;                 // where it waits
+    unsigned async_group = 0;  // groups of asynchronous copies it has closed
     std::vector<AsyncCopy> copies;
 };
 
@@ -61,8 +62,8 @@ extern Thread* current_thread;  // null outside kernels
 extern uint3 current_block;
 extern GridShape current_grid;
 
-/// Runs the grid to its end or to its first fatal fault. Returns what was found wrong, one finding per paragraph; empty:
-/// nothing. Not reentrant; the runtime holds a lock.
+/// Runs the grid to its end or to its first fatal fault. Returns what was found wrong, one finding per paragraph;
+/// empty: nothing. Not reentrant; the runtime holds a lock.
 std::string run_grid(const KernelCall& kernel, const GridShape& shape);
 
 /// Why the hardware would refuse to launch this; empty if it would not.
@@ -80,8 +81,16 @@ void wake(Thread& thread);
 std::vector<Thread>& block_threads_of_grid();
 unsigned block_size();
 
-/// Ends the running grid: prefixes the text with the kernel, the thread and the block.
-[[noreturn]] void fail(const std::string& text);
+/// A fault that ends the running grid, with a text as for fmt::format; the thread and the block are added. Does not
+/// return, and does not unwind the fiber: in two steps, so that the temporaries of the text are gone by then.
+#define FER_FAULT(...)                                         \
+    do {                                                       \
+        ::fer::emulated::note_fault(fmt::format(__VA_ARGS__)); \
+        ::fer::emulated::leave_grid();                         \
+    } while (false)
+void note_fault(const std::string& text);
+[[noreturn]] void leave_grid();
+
 /// Notes a finding and goes on; after a few, further ones are counted only.
 void report(const std::string& text);
 

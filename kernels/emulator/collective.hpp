@@ -20,13 +20,16 @@ FER_IN_CALLER void __syncwarp(unsigned mask = ~0u, const Place& at = Place::curr
 // __syncthreads_or and its kin, as CUDA has them: a barrier that also combines a value.
 int meet_block_and_combine(int value, int (*combine)(int, int), const Place& at);
 FER_IN_CALLER int __syncthreads_or(int predicate, const Place& at = Place::current()) {
-    return meet_block_and_combine(predicate != 0, [](int a, int b) { return a | b; }, at);
+    return meet_block_and_combine(
+        predicate != 0, [](int a, int b) { return a | b; }, at);
 }
 FER_IN_CALLER int __syncthreads_and(int predicate, const Place& at = Place::current()) {
-    return meet_block_and_combine(predicate != 0, [](int a, int b) { return a & b; }, at);
+    return meet_block_and_combine(
+        predicate != 0, [](int a, int b) { return a & b; }, at);
 }
 FER_IN_CALLER int __syncthreads_count(int predicate, const Place& at = Place::current()) {
-    return meet_block_and_combine(predicate != 0, [](int a, int b) { return a + b; }, at);
+    return meet_block_and_combine(
+        predicate != 0, [](int a, int b) { return a + b; }, at);
 }
 
 template <class T>
@@ -44,13 +47,15 @@ FER_IN_CALLER T __shfl_sync(unsigned mask, T value, int source, int width = 32, 
     return shuffle(mask, value, (lane & ~(w - 1)) | (static_cast<unsigned>(source) & (w - 1)), "__shfl_sync", at);
 }
 template <class T>
-FER_IN_CALLER T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, const Place& at = Place::current()) {
+FER_IN_CALLER T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                               const Place& at = Place::current()) {
     const unsigned lane = current_thread->lane;
     const unsigned place = lane & (static_cast<unsigned>(width) - 1);
     return shuffle(mask, value, place >= delta ? lane - delta : lane, "__shfl_up_sync", at);
 }
 template <class T>
-FER_IN_CALLER T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, const Place& at = Place::current()) {
+FER_IN_CALLER T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                                 const Place& at = Place::current()) {
     const unsigned lane = current_thread->lane;
     const auto w = static_cast<unsigned>(width);
     return shuffle(mask, value, (lane & (w - 1)) + delta < w ? lane + delta : lane, "__shfl_down_sync", at);
@@ -88,14 +93,15 @@ FER_IN_CALLER int __all_sync(unsigned mask, int predicate, const Place& at = Pla
     return __ballot_sync(mask, predicate, at) == mask ? 1 : 0;
 }
 
-#define FER_REDUCE(name, start, T, result)                                                                       \
-    FER_IN_CALLER T name(unsigned mask, T value, const Place& at = Place::current()) {                                  \
-        return fold<T>(mask, value, start, [](T a, T b, unsigned) -> T { return result; }, #name, at);         \
+#define FER_REDUCE(name, start, T, result)                                                  \
+    FER_IN_CALLER T name(unsigned mask, T value, const Place& at = Place::current()) {      \
+        return fold<T>(                                                                     \
+            mask, value, start, [](T a, T b, unsigned) -> T { return result; }, #name, at); \
     }
 FER_REDUCE(__reduce_add_sync, 0u, unsigned, a + b)
 FER_REDUCE(__reduce_min_sync, ~0u, unsigned, b < a ? b : a)
 FER_REDUCE(__reduce_max_sync, 0u, unsigned, b > a ? b : a)
-FER_REDUCE(__reduce_and_sync, ~0u, unsigned, a & b)
+FER_REDUCE(__reduce_and_sync, ~0u, unsigned, a& b)
 FER_REDUCE(__reduce_or_sync, 0u, unsigned, a | b)
 FER_REDUCE(__reduce_xor_sync, 0u, unsigned, a ^ b)
 FER_REDUCE(__reduce_add_sync, 0, int, static_cast<int>(static_cast<unsigned>(a) + static_cast<unsigned>(b)))

@@ -9,7 +9,7 @@ namespace fer::emulated {
 
 void note_atomic(const void* p, std::size_t bytes, const void* code) {
     if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) {
-        fail(fmt::format("misaligned atomic of {} bytes at {}: address {}", bytes, describe_code(code), p));
+        FER_FAULT("misaligned atomic of {} bytes at {}: address {}", bytes, describe_code(code), p);
     }
     if (observer != nullptr && current_thread != nullptr) {
         observer->access(p, bytes, Access::kAtomic, code);
@@ -23,8 +23,8 @@ void note_ticket(const void* counter, bool last) {
 }
 
 __attribute__((noinline)) void misaligned(const void* p, std::size_t bytes) {
-    fail(fmt::format("misaligned vector access of {} bytes at {}: address {}", bytes,
-                     describe_code(__builtin_return_address(0)), p));
+    FER_FAULT("misaligned vector access of {} bytes at {}: address {}", bytes,
+              describe_code(__builtin_return_address(0)), p);
 }
 
 __attribute__((noinline)) int meet_block_and_combine(int value, int (*combine)(int, int),
@@ -44,6 +44,6 @@ __attribute__((noinline)) int meet_block_and_combine(int value, int (*combine)(i
     return combined;
 }
 
-void __trap() { fail("__trap()"); }
+void __trap() { FER_FAULT("__trap()"); }
 
 }  // namespace fer::emulated

@@ -46,8 +46,8 @@ struct Trampoline {
 };
 
 Fibers::Fibers(void (*body)()) : body_(body) {
-    void* memory = mmap(nullptr, kStride * kMost, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        mmap(nullptr, kStride * kMost, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     FER_ASSERT(memory != MAP_FAILED, "emulator: no address space for the stacks of a block");
     stacks_ = static_cast<char*>(memory);
     for (unsigned i = 0; i < kMost; ++i) {

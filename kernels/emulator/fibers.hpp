@@ -1,5 +1,5 @@
-// Stacks to run the threads of a block on. Every CUDA thread that has to wait keeps its own stack; switching costs about
-// 5 ns (Boost's fcontext), so a block of a thousand threads is affordable.
+// Stacks to run the threads of a block on. Every CUDA thread that has to wait keeps its own stack; switching costs
+// about 5 ns (Boost's fcontext), so a block of a thousand threads is affordable.
 #pragma once
 
 #include <cstddef>

@@ -86,8 +86,7 @@ inline float __uint2float_rn(unsigned x) { return static_cast<float>(x); }
 
 /// CUDA's global min and max: the common type of both, a number rather than a NaN.
 template <class A, class B>
-    requires(std::is_arithmetic_v<A> && std::is_arithmetic_v<B>)
-std::common_type_t<A, B> min(A a, B b) {
+requires(std::is_arithmetic_v<A>&& std::is_arithmetic_v<B>) std::common_type_t<A, B> min(A a, B b) {
     using T = std::common_type_t<A, B>;
     if constexpr (std::is_floating_point_v<T>) {
         return ::fmin(static_cast<T>(a), static_cast<T>(b));
@@ -96,8 +95,7 @@ std::common_type_t<A, B> min(A a, B b) {
     }
 }
 template <class A, class B>
-    requires(std::is_arithmetic_v<A> && std::is_arithmetic_v<B>)
-std::common_type_t<A, B> max(A a, B b) {
+requires(std::is_arithmetic_v<A>&& std::is_arithmetic_v<B>) std::common_type_t<A, B> max(A a, B b) {
     using T = std::common_type_t<A, B>;
     if constexpr (std::is_floating_point_v<T>) {
         return ::fmax(static_cast<T>(a), static_cast<T>(b));
@@ -107,15 +105,15 @@ std::common_type_t<A, B> max(A a, B b) {
 }
 
 template <class T>
-T __ldg(const T* p) {
+__attribute__((always_inline)) inline T __ldg(const T* p) {
     return *p;
 }
 template <class T>
-T __ldcs(const T* p) {
+__attribute__((always_inline)) inline T __ldcs(const T* p) {
     return *p;
 }
 template <class T>
-void __stcs(T* p, T value) {
+__attribute__((always_inline)) inline void __stcs(T* p, T value) {
     *p = value;
 }
 

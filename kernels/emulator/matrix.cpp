@@ -104,13 +104,13 @@ void product(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b
 
 }  // namespace
 
-__attribute__((noinline)) void emulate_mma_16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], bool is_half,
-                    const std::source_location& where) {
+__attribute__((noinline)) void emulate_mma_16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                                              bool is_half, const std::source_location& where) {
     product(d, a, b, is_half ? multiply_16<from_half> : multiply_16<from_bfloat16>, where, __builtin_return_address(0));
 }
 
 __attribute__((noinline)) void emulate_mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
-                      const std::source_location& where) {
+                                                const std::source_location& where) {
     product(d, a, b, multiply_tf32, where, __builtin_return_address(0));
 }
 
@@ -121,12 +121,12 @@ __attribute__((noinline)) void emulate_ldmatrix(std::uint32_t* r, unsigned matri
     std::uint16_t elements[8] = {};
     if (lane < 8 * matrices) {
         if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) {
-            fail(fmt::format("misaligned ldmatrix at {}: the row address {} is not aligned to 16 bytes",
-                             describe_code(code), row));
+            FER_FAULT("misaligned ldmatrix at {}: the row address {} is not aligned to 16 bytes", describe_code(code),
+                      row);
         }
         if (!shared_holds(row, 16)) {
-            fail(fmt::format("ldmatrix at {} reads outside of shared variables: {}", describe_code(code),
-                             describe_shared(row)));
+            FER_FAULT("ldmatrix at {} reads outside of shared variables: {}", describe_code(code),
+                      describe_shared(row));
         }
         if (observer != nullptr) {
             observer->access(row, 16, Access::kRead, code);
@@ -149,7 +149,7 @@ __attribute__((noinline)) void emulate_ldmatrix(std::uint32_t* r, unsigned matri
 std::uint32_t round_to_tf32(float x) {
     const auto bits = std::bit_cast<std::uint32_t>(x);
     if ((bits & 0x7f800000u) == 0x7f800000u) {  // infinities and NaN have nothing to round
-        return bits & 0xffffe000u | ((bits & 0x7fffffu) != 0 ? 0x400000u : 0);
+        return (bits & 0xffffe000u) | ((bits & 0x7fffffu) != 0 ? 0x400000u : 0u);
     }
     return (bits + 0x1000u) & 0xffffe000u;  // half a unit added to the magnitude: ties go away from zero
 }

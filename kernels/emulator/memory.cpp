@@ -28,7 +28,7 @@ std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / 
 
 struct Arena {
     char* base = nullptr;
-    std::size_t used = 0;  // addresses handed out, ever
+    std::size_t used = 0;                           // addresses handed out, ever
     std::map<const char*, Allocation> allocations;  // by begin; freed ones too, for reports
     std::string overrun;                            // found when something was freed
 };
@@ -44,25 +44,30 @@ Arena& arena() {
     return instance;
 }
 
-char* first_page(const Allocation& a) {
-    return a.begin - (reinterpret_cast<std::uintptr_t>(a.begin) & (kPage - 1));
-}
+char* first_page(const Allocation& a) { return a.begin - (reinterpret_cast<std::uintptr_t>(a.begin) & (kPage - 1)); }
 std::size_t page_bytes(const Allocation& a) {
     return round_up(static_cast<std::size_t>(a.begin + a.bytes - first_page(a)), kPage);
 }
 
-// The bytes of the allocation's pages that are not its own keep the poison they were given.
+// The bytes of the allocation's pages that are not its own keep the poison they were given. What changed is described
+// and repaired, so that it is found once.
 std::string find_overrun(const Allocation& a) {
-    const char* const begin = first_page(a);
-    const char* const end = begin + page_bytes(a);
+    char* const begin = first_page(a);
+    char* const own_end = a.begin + a.bytes;
+    char* const end = begin + page_bytes(a);
     const auto changed = [](char c) { return static_cast<unsigned char>(c) != kPoison; };
     ASAN_UNPOISON_MEMORY_REGION(begin, a.begin - begin);
-    ASAN_UNPOISON_MEMORY_REGION(a.begin + a.bytes, end - a.begin - a.bytes);
-    const char* p = std::find_if(begin, static_cast<const char*>(a.begin), changed);
+    ASAN_UNPOISON_MEMORY_REGION(own_end, end - own_end);
+    const char* p = std::find_if(begin, a.begin, changed);
     if (p == a.begin) {
-        p = std::find_if(static_cast<const char*>(a.begin + a.bytes), end, changed);
+        p = std::find_if(own_end, end, changed);
     }
-    return p == end ? "" : "out-of-bounds write: " + describe_memory(p);
+    if (p == end) {
+        return {};
+    }
+    std::memset(begin, kPoison, static_cast<std::size_t>(a.begin - begin));
+    std::memset(own_end, kPoison, static_cast<std::size_t>(end - own_end));
+    return "out-of-bounds write: " + describe_memory(p);
 }
 
 void protect_slack(const Allocation& a) {
@@ -126,7 +131,6 @@ bool device_free(void* p) {
     if (arena().overrun.empty()) {
         arena().overrun = find_overrun(a);
     }
-    ASAN_UNPOISON_MEMORY_REGION(first_page(a), page_bytes(a));
     // Gives the memory back as well: fresh pages instead of the old ones.
     void* hidden = mmap(first_page(a), std::max(page_bytes(a), kPage), PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -135,6 +139,15 @@ bool device_free(void* p) {
     capacity().used -= a.bytes;
     --capacity().live;
     return true;
+}
+
+void free_all_memory() {
+    for (const auto& [begin, a] : arena().allocations) {
+        if (a.live) {
+            device_free(a.begin);
+        }
+    }
+    arena().overrun.clear();
 }
 
 Allocation find_allocation(const void* p) {

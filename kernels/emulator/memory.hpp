@@ -17,6 +17,7 @@ void* device_reserve(std::size_t bytes);
 void device_commit(void* p);
 /// False if `p` is not the beginning of a live allocation.
 bool device_free(void* p);
+void free_all_memory();
 
 struct Allocation {
     char* begin = nullptr;
@@ -29,7 +30,8 @@ bool is_device_memory(const void* p);
 /// "global memory of 4096 bytes + 128 bytes"; "global memory 4 bytes past an allocation of 4096 bytes"
 std::string describe_memory(const void* p);
 
-/// What was written just outside of live allocations, between them and their pages; checked as well when they are freed.
+/// What was written just outside of live allocations, between them and their pages; checked as well when they are
+/// freed.
 std::string device_overrun();
 
 struct Capacity {

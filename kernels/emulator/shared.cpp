@@ -82,12 +82,12 @@ void* shared_variable(const void* key, std::size_t bytes, std::size_t alignment,
     }
     a.static_bytes += bytes;
     if (a.static_bytes > kMostStaticShared) {
-        fail(fmt::format("{} bytes of static shared memory with '{}'; the most is {}", a.static_bytes, name,
-                         kMostStaticShared));
+        FER_FAULT("{} bytes of static shared memory with '{}'; the most is {}", a.static_bytes, name,
+                  kMostStaticShared);
     }
     if (a.static_bytes + a.variables.front().bytes > kMostShared) {
-        fail(fmt::format("{} bytes of shared memory with '{}'; a block has {}",
-                         a.static_bytes + a.variables.front().bytes, name, kMostShared));
+        FER_FAULT("{} bytes of shared memory with '{}'; a block has {}", a.static_bytes + a.variables.front().bytes,
+                  name, kMostShared);
     }
     return append(a, key, bytes, alignment, name);
 }

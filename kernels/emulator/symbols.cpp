@@ -21,7 +21,8 @@ namespace {
 
 std::string demangle(const char* symbol) {
     int status = 0;
-    const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(symbol, nullptr, nullptr, &status), std::free);
+    const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(symbol, nullptr, nullptr, &status),
+                                                      std::free);
     return status == 0 ? text.get() : symbol;
 }
 
@@ -31,7 +32,8 @@ void erase_all(std::string& text, std::string_view part) {
     }
 }
 
-// "void fer::emulated::(anonymous namespace)::cast_kernel<float, __half>(fer::emulated::Cast)" -> "cast_kernel<float, __half>"
+// "void fer::emulated::(anonymous namespace)::cast_kernel<float, __half>(fer::emulated::Cast)" -> "cast_kernel<float,
+// __half>"
 std::string shorten(std::string name) {
     for (const std::string_view part : {"fer::", "emulated::", "(anonymous namespace)::"}) {
         erase_all(name, part);
@@ -61,7 +63,8 @@ backtrace_state* state() {
 }
 
 bool is_plumbing(std::string_view path) {
-    return path.find("kernels/port/") != std::string_view::npos || path.find("kernels/emulator/") != std::string_view::npos;
+    const auto in = [path](std::string_view folder) { return path.find(folder) != std::string_view::npos; };
+    return (in("kernels/port/") || in("kernels/emulator/")) && !in("tests/kernels/");
 }
 
 // Called from the innermost inlined function outwards: keeps the first line that is not the port's own.

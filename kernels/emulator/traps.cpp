@@ -12,6 +12,11 @@
 #include "kernels/emulator/shared.hpp"
 #include "kernels/emulator/symbols.hpp"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 namespace fer::emulated {
 
 namespace {
@@ -30,6 +35,11 @@ char* new_stack() {
     return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
 }
 
+char* trap_stack() {
+    static char* const stack = new_stack();
+    return stack;
+}
+
 std::string describe_trap() {
     if (trap.signal == SIGFPE) {
         return fmt::format("integer division by zero (or overflow) at {}", describe_code(trap.code));
@@ -44,12 +54,24 @@ std::string describe_trap() {
 
 // Where a trapped kernel goes on: no longer inside the signal handler, on a stack of its own because the kernel's may
 // be exhausted, and never back.
-[[noreturn]] void leave_kernel() { fail(describe_trap()); }
+#if defined(__SANITIZE_ADDRESS__)
+__attribute__((no_sanitize("address")))
+#endif
+[[noreturn]] void
+leave_kernel() {
+#if defined(__SANITIZE_ADDRESS__)
+    ASAN_UNPOISON_MEMORY_REGION(trap_stack(), kStackBytes);  // what the last trap left there
+    __sanitizer_start_switch_fiber(nullptr, trap_stack(), kStackBytes);
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+    note_fault(describe_trap());
+    leave_grid();
+}
 
 #if defined(__x86_64__)
 void redirect(ucontext_t* context) {
-    static char* const stack = new_stack();
-    context->uc_mcontext.gregs[REG_RSP] = reinterpret_cast<greg_t>(stack + kStackBytes - 4096 - 8);  // as after a call
+    context->uc_mcontext.gregs[REG_RSP] =
+        reinterpret_cast<greg_t>(trap_stack() + kStackBytes - 4096 - 8);  // as after a call
     context->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(&leave_kernel);
 }
 const void* code_of(const ucontext_t* context) {
@@ -57,13 +79,10 @@ const void* code_of(const ucontext_t* context) {
 }
 #elif defined(__aarch64__)
 void redirect(ucontext_t* context) {
-    static char* const stack = new_stack();
-    context->uc_mcontext.sp = reinterpret_cast<std::uintptr_t>(stack + kStackBytes - 4096);
+    context->uc_mcontext.sp = reinterpret_cast<std::uintptr_t>(trap_stack() + kStackBytes - 4096);
     context->uc_mcontext.pc = reinterpret_cast<std::uintptr_t>(&leave_kernel);
 }
-const void* code_of(const ucontext_t* context) {
-    return reinterpret_cast<const void*>(context->uc_mcontext.pc + 1);
-}
+const void* code_of(const ucontext_t* context) { return reinterpret_cast<const void*>(context->uc_mcontext.pc + 1); }
 #else
 #error "traps.cpp: say here how to resume a signal's context elsewhere"
 #endif
@@ -80,6 +99,7 @@ void on_trap(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void catch_traps() {
+    trap_stack();  // mapped before it is needed
     thread_local bool has_stack = false;
     if (!has_stack) {  // handlers need a stack that a kernel cannot have overflowed, one per host thread
         stack_t stack{};

@@ -24,8 +24,8 @@ struct Meeting {
 };
 
 struct Warp {
-    unsigned alive = 0;          // lanes that exist and have not exited
-    std::size_t used = 0;        // meetings of this block; the rest are kept for their memory
+    unsigned alive = 0;    // lanes that exist and have not exited
+    std::size_t used = 0;  // meetings of this block; the rest are kept for their memory
     std::vector<Meeting> meetings;
 
     Meeting& of(unsigned mask) {
@@ -67,8 +67,8 @@ void warp_exit(const Thread& thread) {
     for (std::size_t i = 0; i < warp.used; ++i) {
         const Meeting& m = warp.meetings[i];
         if (m.arrived != 0 && (m.mask >> thread.lane & 1) != 0) {
-            fail(fmt::format("divergent warp: lane {} exits while others wait for it in {} (mask {:#010x}) at {}",
-                             thread.lane, m.name, m.mask, describe_site(m.site)));
+            FER_FAULT("divergent warp: lane {} exits while others wait for it in {} (mask {:#010x}) at {}", thread.lane,
+                      m.name, m.mask, describe_site(m.site));
         }
     }
 }
@@ -80,11 +80,11 @@ __attribute__((noinline)) Deposits exchange(unsigned mask, const void* value, st
     Warp& warp = warps()[me.warp];
     me.site = site;
     if ((mask >> me.lane & 1) == 0) {
-        fail(fmt::format("{} at {}: lane {} is not in its own mask {:#010x}", name, describe_site(site), me.lane, mask));
+        FER_FAULT("{} at {}: lane {} is not in its own mask {:#010x}", name, describe_site(site), me.lane, mask);
     }
     if ((mask & ~warp.alive) != 0) {
-        fail(fmt::format("{} at {}: mask {:#010x} names lanes {:#010x}, which have exited or do not exist", name,
-                         describe_site(site), mask, mask & ~warp.alive));
+        FER_FAULT("{} at {}: mask {:#010x} names lanes {:#010x}, which have exited or do not exist", name,
+                  describe_site(site), mask, mask & ~warp.alive);
     }
     ++work().warp_operations;
 
@@ -96,8 +96,8 @@ __attribute__((noinline)) Deposits exchange(unsigned mask, const void* value, st
         m->site = site;
         deposits.fill(std::byte{0xff});
     } else if (!(m->site == site)) {
-        fail(fmt::format("divergent warp: lanes of mask {:#010x} meet in {} at {} and in {} at {}", mask, m->name,
-                         describe_site(m->site), name, describe_site(site)));
+        FER_FAULT("divergent warp: lanes of mask {:#010x} meet in {} at {} and in {} at {}", mask, m->name,
+                  describe_site(m->site), name, describe_site(site));
     }
     std::memcpy(deposits.data() + kDepositBytes * me.lane, value, bytes);
     m->arrived |= 1u << me.lane;
@@ -123,12 +123,12 @@ __attribute__((noinline)) Deposits exchange(unsigned mask, const void* value, st
 }
 
 __attribute__((noinline)) void meet_warp(unsigned mask, const std::source_location& where) {
-    const Combine order = observer == nullptr ? nullptr : [](Deposits all) {
-        unsigned meeting_mask = 0;
-        std::memcpy(&meeting_mask, all + kDepositBytes * current_thread->lane, sizeof meeting_mask);
-        observer->warp_meets(current_thread->warp, meeting_mask);
+    const Combine tell_observer = [](Deposits all) {
+        if (observer != nullptr) {
+            observer->warp_meets(current_thread->warp, deposit<unsigned>(all, current_thread->lane));
+        }
     };
-    exchange(mask, &mask, sizeof mask, order, "__syncwarp", where, __builtin_return_address(0));
+    exchange(mask, &mask, sizeof mask, tell_observer, "__syncwarp", where, __builtin_return_address(0));
 }
 
 }  // namespace fer::emulated

@@ -8,6 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__CUDACC__) && !defined(FMT_USE_CONSTEXPR)
+// fmt 9 takes nvcc for a compiler without constexpr functions, but makes its format strings consteval all the same.
+#define FMT_USE_CONSTEXPR 1
+#endif
+
 #if defined(FER_EMULATED)
 #if defined(__CUDACC__)
 #error "FER_EMULATED selects the host compiler; do not pass it to nvcc"

@@ -77,15 +77,15 @@ FER_DEVICE std::uint32_t pack2(T low, T high) {
 // or with _trans the elements [2c, 2c+1][r].
 
 #if !defined(FER_EMULATED)
-#define FER_LDMATRIX_X4(variant, r, row)                                                                   \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4" variant ".shared.b16 {%0,%1,%2,%3}, [%4];"                \
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])                                          \
-                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))                               \
+#define FER_LDMATRIX_X4(variant, r, row)                                                    \
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4" variant ".shared.b16 {%0,%1,%2,%3}, [%4];" \
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])                           \
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))                \
                  : "memory")
-#define FER_LDMATRIX_X2(variant, r, row)                                                                   \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2" variant ".shared.b16 {%0,%1}, [%2];"                      \
-                 : "=r"(r[0]), "=r"(r[1])                                                                  \
-                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))                               \
+#define FER_LDMATRIX_X2(variant, r, row)                                              \
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2" variant ".shared.b16 {%0,%1}, [%2];" \
+                 : "=r"(r[0]), "=r"(r[1])                                             \
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))          \
                  : "memory")
 #else
 #define FER_LDMATRIX_X4(variant, r, row) emulate_ldmatrix(r, 4, sizeof(variant) > 1, row)

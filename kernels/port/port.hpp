@@ -9,6 +9,7 @@
 #include "kernels/port/async_copy.hpp"
 #include "kernels/port/check.hpp"
 #include "kernels/port/convert.hpp"
+#include "kernels/port/dispatch.hpp"
 #include "kernels/port/launch.hpp"
 #include "kernels/port/matrix.hpp"
 #include "kernels/port/reduce.hpp"

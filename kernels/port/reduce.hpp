@@ -87,8 +87,8 @@ FER_DEVICE T block_max(T value, T* shared) {
 /// to its own place, and the last one adds them in order.
 FER_DEVICE bool last_block_ticket(unsigned* counter, unsigned blocks) {
     FER_SHARED(bool, last);
-    __threadfence();   // every thread's own writes, before ...
-    __syncthreads();   // ... one of them takes the ticket for all
+    __threadfence();  // every thread's own writes, before ...
+    __syncthreads();  // ... one of them takes the ticket for all
     if (thread_rank() == 0) {
         __threadfence();
         last = atomicAdd(counter, 1u) == blocks - 1;

@@ -8,5 +8,5 @@
 #if defined(FER_EMULATED)
 #include "kernels/emulator/runtime.hpp"
 #else
-#include <cuda_runtime_api.h>
+#include <cuda_runtime.h>
 #endif

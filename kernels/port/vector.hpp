@@ -28,7 +28,9 @@ struct alignas(sizeof(T) * N) Vector {
 };
 
 /// For launchers: whether `p` may be read as vectors of `bytes`.
-inline bool is_aligned(const void* p, std::size_t bytes = 16) { return reinterpret_cast<std::uintptr_t>(p) % bytes == 0; }
+inline bool is_aligned(const void* p, std::size_t bytes = 16) {
+    return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;
+}
 
 /// N elements from `p`, which must be aligned to all of them: the GPU traps otherwise, the emulator reports it.
 template <int N, class T>

@@ -7,7 +7,7 @@ if ! clang-format --version | grep -q 'version 14\.'; then
     echo "skipped: other versions of clang-format than 14 differ in details"
     exit 77
 fi
-wrong=$(cpp_files | xargs -P "$(nproc)" -n 20 clang-format --dry-run 2>&1 | sed -n 's/^\([^ :]*\):[0-9].*clang-format.*/\1/p' | sort | uniq -c)
+wrong=$(cpp_files | xargs clang-format --dry-run 2>&1 | sed -n 's/^\([^ :]*\):[0-9].*clang-format.*/\1/p' | sort | uniq -c)
 if [ -n "$wrong" ]; then
     echo "places to format, by file (clang-format -i FILE mends them):"
     echo "$wrong"

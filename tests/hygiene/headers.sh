@@ -3,8 +3,12 @@
 # shellcheck source=tests/hygiene/files.sh
 source "$(dirname "$0")/files.sh"
 
-flags=(-std=c++20 -fsyntax-only -fopenmp -I. -Wall -Wextra -Werror -Wno-unknown-pragmas '-DFER_VERSION=""'
-    '-DFER_SOURCE_DIR=""' -DFMT_SHARED)
+flags=(-std=c++20 -fsyntax-only -fopenmp -I. -Wall -Wextra -Werror -Wno-unknown-pragmas -DFMT_SHARED)
+# Texts that the build defines for some of its files.
+commands=${FER_BUILD:-build/release}/compile_commands.json
+while read -r name; do
+    flags+=("-D$name=\"\"")
+done < <(grep -oE '[-]DFER_[A-Z_]+=\\+"' "$commands" | sed 's/^-D//; s/=.*//' | sort -u)
 cuda=
 for folder in ${CUDA_HOME:+"$CUDA_HOME/include"} /usr/local/cuda/include /usr/include; do
     if [ -f "$folder/cuda_fp16.h" ]; then

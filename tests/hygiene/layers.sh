@@ -38,7 +38,8 @@ cpp_files | xargs grep -Hn '^ *# *include *"' | awk -F: '
         # The CPU code of one library does not know the CUDA code beside it, nor the other way round.
         if ($1 ~ /^engine\/run\/cpu\// && included ~ /^engine\/run\/cuda\//) fine = 0
         if ($1 ~ /^engine\/run\/cuda\// && included ~ /^engine\/run\/cpu\//) fine = 0
-        if (!(from in may)) { print $1 ":" $2 ": " from " is in no layer; name it in tests/hygiene/layers.sh"; status = 1 }
+        if (!(to in may)) { print $1 ":" $2 ": \"" included "\" is to be written from the root of the tree"; status = 1 }
+        else if (!(from in may)) { print $1 ":" $2 ": " from " is in no layer; name it in tests/hygiene/layers.sh"; status = 1 }
         else if (!fine) { print $1 ":" $2 ": " from " must not include " included; status = 1 }
     }
     END { exit status }'

@@ -39,6 +39,15 @@ void with_storage(Arithmetic a, Body body) {
     }
 }
 
+/// body(T{}, arithmetic) for each of them.
+template <class Body>
+void for_arithmetics(Body body) {
+    for (const Arithmetic a : kArithmetics) {
+        SCOPED_TRACE(name_of(a));
+        with_storage(a, [&]<class T>(T) { body(T{}, a); });
+    }
+}
+
 /// A float32 sum of `terms` products whose magnitudes add up to `magnitude`, in any order: rounding errors of random
 /// sign grow like sqrt(terms), at most 2^-24 of the magnitude each; 8 is headroom for short sums and for the tensor
 /// cores, which truncate. tf32 rounds both factors of every product by up to 2^-11.
@@ -121,30 +130,30 @@ inline std::vector<test::ConvShape> kernel_conv_shapes() {
     constexpr auto kSame = Padding::kSame;
     constexpr auto kValid = Padding::kValid;
     return {
-        {1, 12, 12, 1, 32, 3},                // first layer
-        {1, 9, 9, 3, 64, 7, 2, kSame},        // stem of the large networks
-        {1, 10, 10, 32, 64, 3},               // custom_cnn, second
-        {2, 5, 5, 64, 128, 3},                // third
-        {1, 6, 6, 64, 136, 3, 1, kValid},     // fourth, narrowed; columns past the second tile
-        {1, 7, 7, 64, 32, 5},                 // new_model, narrowed
-        {2, 11, 11, 96, 64, 1, 1, kValid},    // separable_cnn, pointwise
-        {2, 6, 6, 64, 128, 1, 2, kSame},      // residual_cnn, shortcut
-        {2, 9, 8, 32, 64, 3, 2, kSame},       // downsampling; the padding differs by side
-        {1, 1, 1, 1, 1, 1},                   // smallest
-        {1, 1, 1, 3, 5, 3},                   // kernel larger than the image
-        {1, 2, 3, 1, 1, 5},                   //
-        {3, 7, 13, 5, 17, 3},                 // primes
-        {1, 13, 7, 17, 5, 2, 2, kSame},       //
-        {2, 8, 7, 3, 32, 3, 2, kSame},        //
-        {2, 7, 8, 3, 32, 3, 2, kValid},       // a row is left over
-        {1, 9, 9, 32, 16, 5, 2, kSame},       //
-        {2, 10, 6, 17, 3, 5, 1, kValid},      //
-        {2, 6, 6, 5, 7, 1, 2, kValid},        // kernel smaller than the stride: most of dx is zero
-        {1, 9, 11, 1, 3, 2, 3, kSame},        //
-        {5, 4, 4, 33, 31, 3},                 // one off a vector
-        {1, 4, 4, 4, 8, 3},                   // a vector of f32, not of f16
-        {1, 5, 5, 8, 12, 3},                  //
-        {129, 1, 1, 8, 8, 1},                 // one row past a tile
+        {1, 12, 12, 1, 32, 3},              // first layer
+        {1, 9, 9, 3, 64, 7, 2, kSame},      // stem of the large networks
+        {1, 10, 10, 32, 64, 3},             // custom_cnn, second
+        {2, 5, 5, 64, 128, 3},              // third
+        {1, 6, 6, 64, 136, 3, 1, kValid},   // fourth, narrowed; columns past the second tile
+        {1, 7, 7, 64, 32, 5},               // new_model, narrowed
+        {2, 11, 11, 96, 64, 1, 1, kValid},  // separable_cnn, pointwise
+        {2, 6, 6, 64, 128, 1, 2, kSame},    // residual_cnn, shortcut
+        {2, 9, 8, 32, 64, 3, 2, kSame},     // downsampling; the padding differs by side
+        {1, 1, 1, 1, 1, 1},                 // smallest
+        {1, 1, 1, 3, 5, 3},                 // kernel larger than the image
+        {1, 2, 3, 1, 1, 5},                 //
+        {3, 7, 13, 5, 17, 3},               // primes
+        {1, 13, 7, 17, 5, 2, 2, kSame},     //
+        {2, 8, 7, 3, 32, 3, 2, kSame},      //
+        {2, 7, 8, 3, 32, 3, 2, kValid},     // a row is left over
+        {1, 9, 9, 32, 16, 5, 2, kSame},     //
+        {2, 10, 6, 17, 3, 5, 1, kValid},    //
+        {2, 6, 6, 5, 7, 1, 2, kValid},      // kernel smaller than the stride: most of dx is zero
+        {1, 9, 11, 1, 3, 2, 3, kSame},      //
+        {5, 4, 4, 33, 31, 3},               // one off a vector
+        {1, 4, 4, 4, 8, 3},                 // a vector of f32, not of f16
+        {1, 5, 5, 8, 12, 3},                //
+        {129, 1, 1, 8, 8, 1},               // one row past a tile
     };
 }
 

@@ -62,7 +62,8 @@ std::vector<Case> cases() {
         {1, 9, 9, 8, 7, 2},           // 49 places
         {5, 4, 4, 33, 3},             // one off a vector
         {1, 3, 3, 260, 3},            // several groups of channels
-        {1, 40, 3, 4, 3},             //
+        {1, 40, 3, 4, 3},
+        {1, 90, 1, 1024, 7},  // several rounds per block of the weight gradient             //
     };
 }
 
@@ -73,7 +74,7 @@ struct Inputs {
           w(integers ? test::small_integers(test::count_of(s.weights()), 3)
                      : test::uniform(test::count_of(s.weights()), 4)),
           dy(integers ? test::small_integers(test::count_of(s.y()), 5) : test::uniform(test::count_of(s.y()), 6)) {}
-    ~Inputs() {
+    void expect_unchanged() const {
         x.expect_unchanged();
         w.expect_unchanged();
         dy.expect_unchanged();
@@ -86,6 +87,7 @@ std::vector<T> forward(const Case& s, const Inputs<T>& in) {
     DeviceArray<T> y(test::count_of(s.y()));
     depthwise_fwd({.shape = s.shape(), .x = in.x.get(), .w = in.w.get(), .y = y.get(), .dtype = DTypeOf<T>::value},
                   nullptr);
+    in.expect_unchanged();
     return y.read();
 }
 
@@ -94,6 +96,7 @@ std::vector<T> data_gradient(const Case& s, const Inputs<T>& in) {
     DeviceArray<T> dx(test::count_of(s.x()));
     depthwise_dgrad(
         {.shape = s.shape(), .dy = in.dy.get(), .w = in.w.get(), .dx = dx.get(), .dtype = DTypeOf<T>::value}, nullptr);
+    in.expect_unchanged();
     return dx.read();
 }
 
@@ -110,6 +113,7 @@ std::vector<Out> weight_gradient(const Case& s, const Inputs<T>& in) {
     op.workspace = workspace.get();
     depthwise_wgrad(op, nullptr);
     workspace.read();  // sentinels
+    in.expect_unchanged();
     return dw.read();
 }
 

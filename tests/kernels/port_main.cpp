@@ -1,4 +1,5 @@
-// main() of the kernel tests: a test that leaves the device broken fails with the report, and the next one starts afresh.
+// main() of the kernel tests: a test that leaves the device broken fails with the report, and the next one starts
+// afresh.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -87,8 +87,8 @@ void block_sum(const BlockSum& a, Defect defect, cudaStream_t stream) {
     }
     using enum Defect;
     with_defect<kNoBarrier, kReadsPastEnd, kSharedPastEnd, kEarlyReturn, kReadsUnwritten, kMaskWithoutCaller,
-                kAllLanesWrite, kTwoBarriers>(
-        defect, [&]<Defect D>() { launch(block_sum_kernel<D>, shape, stream, a); });
+                kAllLanesWrite, kTwoBarriers>(defect,
+                                              [&]<Defect D>() { launch(block_sum_kernel<D>, shape, stream, a); });
 }
 
 }  // namespace fer::FER_PORT

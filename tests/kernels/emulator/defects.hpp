@@ -94,6 +94,14 @@ struct SumOfBlocks {
 };
 void sum_of_blocks(const SumOfBlocks& a, Defect defect, cudaStream_t stream);
 
+/// out[0] += sum of x by float atomics: right, and different from run to run.
+struct AtomicSum {
+    const float* x;
+    float* out;
+    int n;
+};
+void atomic_sum(const AtomicSum& a, cudaStream_t stream = nullptr);
+
 /// x[i] += 1 for n elements, and something forbidden.
 struct Trap {
     int* x;

@@ -20,8 +20,7 @@ __global__ void rotate_in_warp_kernel(RotateInWarp a) {
         return;
     }
     if constexpr (D == Defect::kWarpDivergence) {
-        a.y[i] = half == 0 ? __shfl_sync(kFullWarp, a.x[i], 1)
-                           : __shfl_sync(kFullWarp, a.x[i], 17);
+        a.y[i] = half == 0 ? __shfl_sync(kFullWarp, a.x[i], 1) : __shfl_sync(kFullWarp, a.x[i], 17);
         return;
     }
     values[i] = a.x[i];
@@ -73,6 +72,12 @@ __global__ void __launch_bounds__(kThreads) sum_of_blocks_kernel(SumOfBlocks a) 
     }
 }
 
+__global__ void atomic_sum_kernel(AtomicSum a) {
+    for (unsigned i = grid_thread(); i < static_cast<unsigned>(a.n); i += grid_threads()) {
+        atomicAdd(a.out, a.x[i]);
+    }
+}
+
 // Deep enough for 256 KiB; the array keeps the compiler from turning the recursion into a loop.
 __device__ int recurse(int depth) {
     volatile int ballast[256];
@@ -112,6 +117,8 @@ void sum_of_blocks(const SumOfBlocks& a, Defect defect, cudaStream_t stream) {
     with_defect<kNoTicket, kBlocksOverlap, kReadsNeighbour>(
         defect, [&]<Defect D>() { launch(sum_of_blocks_kernel<D>, shape, stream, a); });
 }
+
+void atomic_sum(const AtomicSum& a, cudaStream_t stream) { launch(atomic_sum_kernel, over(a.n), stream, a); }
 
 void trap(const Trap& a, Defect defect, cudaStream_t stream) {
     using enum Defect;

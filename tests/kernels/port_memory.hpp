@@ -1,4 +1,5 @@
-// Device memory for the emulator's own tests: no sentinels behind it, which would hide what the emulator must find.
+// Device memory for tests of the port and of the emulator: no sentinels behind it, which would hide what the latter
+// must find.
 #pragma once
 
 #include <cstddef>

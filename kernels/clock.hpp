@@ -1,0 +1,11 @@
+// The step's clock: what a captured step depends on besides its data. Four int64 on the device, as ClockField in
+// engine/graph/op.hpp has them.
+#pragma once
+
+#include "kernels/port/config.hpp"
+
+namespace fer::FER_PORT {
+
+enum ClockWord : int { kSeedWord = 0, kStepWord = 1, kCursorWord = 2, kClockWords = 4 };
+
+}  // namespace fer::FER_PORT

@@ -1,0 +1,15 @@
+# cmake -DCOMPILE=<command> -DOBJECT=<object> -P compile_cuda.cmake
+# Compiles; keeps what ptxas reports in <object>.ptxas.txt and shows only warnings and errors.
+cmake_path(GET OBJECT PARENT_PATH folder)
+file(MAKE_DIRECTORY ${folder})
+list(REMOVE_ITEM COMPILE "")
+execute_process(COMMAND ${COMPILE} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+file(WRITE ${OBJECT}.ptxas.txt "${output}")
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "${output}")
+endif()
+string(REGEX MATCHALL "[^\n]*([Ww]arning|spill)[^\n]*" warnings "${output}")
+list(FILTER warnings EXCLUDE REGEX "0 bytes spill stores, 0 bytes spill loads")
+foreach(line ${warnings})
+  message("${line}")
+endforeach()

@@ -1,0 +1,139 @@
+#include "kernels/first_conv.hpp"
+
+#include "kernels/first_conv.cuh"
+
+namespace fer::FER_PORT {
+namespace {
+
+constexpr int kPixels = kTilePixels / kTileSlots;  // per thread
+
+struct Forward {
+    ImageTiles tiles;
+    const void* w;
+    const float* bias;
+    void* y;
+    Activation activation;
+    bool vector;
+};
+
+/// What a thread computes: kTileOwn channels of kPixels pixels.
+using Share = float[kPixels][kTileOwn];
+
+/// Weights of kTileChannels outputs from `first` on, as (taps, kTileChannels), zeros beyond the last.
+template <class T>
+FER_DEVICE void load_weights(float* weights, const Forward& k, int taps, int first) {
+    const int outputs = k.tiles.g.k;
+    for (int i = static_cast<int>(threadIdx.x); i < taps * kTileChannels; i += static_cast<int>(kTileThreads)) {
+        const int channel = first + i % kTileChannels;
+        const int from = i / kTileChannels * outputs + channel;
+        weights[i] = channel < outputs ? to_float(static_cast<const T*>(k.w)[from]) : 0.0f;
+    }
+}
+
+FER_DEVICE void start_with_bias(Share& sum, const Forward& k, int channel) {
+#pragma unroll
+    for (int v = 0; v < kTileOwn; ++v) {
+        const float bias = k.bias != nullptr && channel + v < k.tiles.g.k ? k.bias[channel + v] : 0.0f;
+#pragma unroll
+        for (int j = 0; j < kPixels; ++j) {
+            sum[j][v] = bias;
+        }
+    }
+}
+
+/// Per kernel place 2 + kPixels reads of shared memory for kPixels * kTileOwn products.
+template <int kSide, int kDepth>
+FER_DEVICE void add_products(Share& sum, const Forward& k, const float* tile, const float* weight, int slot) {
+    const FirstConvShape& g = k.tiles.g;
+    const int kh = kSide > 0 ? kSide : g.kh;
+    const int row_taps = kSide > 0 ? kSide * kDepth : g.kw * g.c;
+    const int c = kDepth > 0 ? kDepth : g.c;
+    const int width = k.tiles.width * c;
+    int start[kPixels];  // of a pixel's window in the tile
+#pragma unroll
+    for (int j = 0; j < kPixels; ++j) {
+        const int pixel = slot + j * kTileSlots;
+        start[j] = (pixel / kTileColumns * width + pixel % kTileColumns * c) * g.stride;
+    }
+    for (int r = 0; r < kh; ++r) {
+#pragma unroll(kSide > 0 ? kSide * kDepth : 1)
+        for (int i = 0; i < row_taps; ++i) {
+            float w[kTileOwn];
+            load_floats(w, weight);
+            weight += kTileChannels;
+#pragma unroll
+            for (int j = 0; j < kPixels; ++j) {
+                const float x = tile[start[j] + r * width + i];
+#pragma unroll
+                for (int v = 0; v < kTileOwn; ++v) {
+                    sum[j][v] = fmaf(x, w[v], sum[j][v]);
+                }
+            }
+        }
+    }
+}
+
+template <class T>
+FER_DEVICE void store_share(Share& sum, const Forward& k, const TileOrigin& at, int slot, int channel) {
+    const FirstConvShape& g = k.tiles.g;
+#pragma unroll
+    for (int j = 0; j < kPixels; ++j) {
+        const int pixel = slot + j * kTileSlots;
+        const int p = at.p + pixel / kTileColumns;
+        const int q = at.q + pixel % kTileColumns;
+        if (p < g.p && q < g.q && channel < g.k) {
+#pragma unroll
+            for (int v = 0; v < kTileOwn; ++v) {
+                sum[j][v] = activate(sum[j][v], k.activation);
+            }
+            T* y = static_cast<T*>(k.y) + ((at.n * g.p + p) * g.q + q) * g.k + channel;
+            k.vector ? store_floats(y, sum[j]) : store_floats(y, sum[j], g.k - channel);
+        }
+    }
+}
+
+/// A block computes a tile of outputs, kTileChannels at a time, from one copy of the image under it.
+/// kSide, kDepth: kernel side and input channels where they are known, else 0.
+template <class T, int kSide, int kDepth>
+__global__ void __launch_bounds__(kTileThreads) first_conv_fwd_kernel(Forward k) {
+    FER_DYNAMIC_SHARED(float, memory);
+    const FirstConvShape& g = k.tiles.g;
+    const int taps = g.kh * g.kw * g.c;
+    float* weights = memory;                      // (taps, kTileChannels)
+    float* tile = memory + taps * kTileChannels;  // (height, width, c)
+    const int group = static_cast<int>(threadIdx.x) % kTileGroups * kTileOwn;
+    const int slot = static_cast<int>(threadIdx.x) / kTileGroups;
+
+    const TileOrigin at = tile_origin(k.tiles, blockIdx.x);
+    load_image_tile<T>(tile, k.tiles, at);
+    for (int first = 0; first < g.k; first += kTileChannels) {
+        __syncthreads();  // the weights of the last round were read
+        load_weights<T>(weights, k, taps, first);
+        __syncthreads();
+        Share sum;
+        start_with_bias(sum, k, first + group);
+        add_products<kSide, kDepth>(sum, k, tile, weights + group, slot);
+        store_share<T>(sum, k, at, slot, first + group);
+    }
+}
+
+}  // namespace
+
+void first_conv_fwd(const FirstConv& a, cudaStream_t stream) {
+    const FirstConvShape& g = a.shape;
+    const ImageTiles tiles = image_tiles(g, a.x, a.gather);
+    by_float_type(a.dtype, "first_conv", [&]<class T>(T) {
+        const bool square3 = g.kh == 3 && g.kw == 3;
+        const auto kernel = square3 && g.c == 1   ? first_conv_fwd_kernel<T, 3, 1>
+                            : square3 && g.c == 3 ? first_conv_fwd_kernel<T, 3, 3>
+                                                  : first_conv_fwd_kernel<T, 0, 0>;
+        const auto floats = static_cast<unsigned>(g.kh * g.kw * g.c * kTileChannels + tiles.floats());
+        const Launch shape{.grid = dim3(g.k > 0 ? tiles.count : 0),
+                           .block = dim3(kTileThreads),
+                           .dynamic_shared = floats * static_cast<unsigned>(sizeof(float))};
+        const bool vector = g.k % kTileOwn == 0 && is_aligned(a.y);
+        launch(kernel, shape, stream, {tiles, a.w, a.bias, a.y, a.activation, vector});
+    });
+}
+
+}  // namespace fer::FER_PORT

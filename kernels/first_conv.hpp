@@ -1,0 +1,70 @@
+// The first convolution of a network: one to four input channels, so few that matrix units and the general kernels go
+// to waste on it. Cross-correlation as in Keras, x zero outside its bounds:
+//
+//     y[n,p,q,k]  = act(bias[k] + sum over r,s,c of x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c,k])
+//     dw[r,s,c,k] = sum over n,p,q of x[n, p*stride+r-top, q*stride+s-left, c] * g[n,p,q,k];  dbias[k] = sum of g
+//     g           = dy where the activation passes it, else 0
+//
+// Layout NHWC, weights HWIO. Any n, h, w, k, kernels up to 7x7, strides up to 4; c <= 4. Types: x, w, y, dy of `dtype`
+// (f32, f16, bf16), sums in float32; bias, dbias float32. Tensors below 2^31 elements, any alignment; 16-byte accesses
+// where k % 8 == 0 and the pointers allow. Overwrites; an empty sum is zero (and bias). No input may overlap an output.
+// Deterministic: y sums over r, s, c in this order (bias first); dw is summed per block, then over blocks in order, the
+// number of blocks a function of shape. NaN and infinity reach every sum that holds them, NaN passes the activations;
+// padding takes part as 0, so a weight or gradient that is not finite makes NaN where the kernel meets the border.
+#pragma once
+
+#include "engine/core/dtype.hpp"
+#include "kernels/activation.hpp"
+
+namespace fer::FER_PORT {
+
+struct FirstConvShape {
+    int n, h, w, c;  // x (n, h, w, c)
+    int kh, kw, k;   // weights (kh, kw, c, k)
+    int stride = 1;  // of both axes
+    int top = 0;     // rows of padding before the first
+    int left = 0;    // columns of padding before the first
+    int p, q;        // y (n, p, q, k)
+};
+
+/// Instead of x: image n of the batch is images[order[clock[kCursorWord] + n]] * scale, rounded to dtype, just as if
+/// gathered, scaled and stored before. c = 1. The clock (clock.hpp) lives on the device, so that a captured step needs
+/// no new arguments.
+struct GatheredImages {
+    const std::uint8_t* images = nullptr;  // (any, h, w)
+    const std::int32_t* order = nullptr;
+    const std::int64_t* clock = nullptr;
+    float scale = 1.0f / 255.0f;
+};
+
+struct FirstConv {
+    FirstConvShape shape;
+    const void* x = nullptr;     // or
+    GatheredImages gather = {};  // with images
+    const void* w;
+    const float* bias = nullptr;  // (k), or null
+    void* y;
+    Activation activation = Activation::kNone;
+    DType dtype = DType::kF32;
+};
+void first_conv_fwd(const FirstConv& a, cudaStream_t stream);
+
+/// What it needs of the activation is either its mask (relu.hpp; bits numbered as y) or y; with neither g = dy.
+struct FirstConvWgrad {
+    FirstConvShape shape;
+    const void* x = nullptr;     // or
+    GatheredImages gather = {};  // with images
+    const void* dy;
+    const std::uint32_t* mask = nullptr;
+    const void* y = nullptr;  // of dtype
+    void* dw;
+    float* dbias = nullptr;                     // (k), or null
+    void* workspace = nullptr;                  // first_conv_wgrad_workspace() bytes, 4-byte aligned
+    Activation activation = Activation::kNone;  // matters with y
+    DType dtype = DType::kF32;
+    DType dw_dtype = DType::kF32;
+};
+std::int64_t first_conv_wgrad_workspace(const FirstConvWgrad& a);
+void first_conv_wgrad(const FirstConvWgrad& a, cudaStream_t stream);
+
+}  // namespace fer::FER_PORT
