@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # Sourced by the scripts here: runs named steps, each with its output in a log of its own and one line for the reader.
 
+# Threads that wait give up their core soon. Beside six busy processes on two cores training took 1300 ms a step without
+# this and 284 ms with it (simpler_cnn, batch 16).
+export GOMP_SPINCOUNT=1000
+
 # use_logs FOLDER: where the logs of this script go.
 use_logs() {
     logs=$PWD/$1

@@ -20,10 +20,10 @@ build() {
     cmake --preset "$preset" &&
         cmake --build --preset "$preset" --parallel "$(nproc)"
 }
-# Many tests at a time, so threads that wait must not spin. ctest's own verdict is read from its report.
+# What passed is read from ctest's report.
 run_tests() {
     rm -f "$logs/$preset.xml"
-    OMP_WAIT_POLICY=passive ctest --preset "$preset" --parallel "$(nproc)" --output-junit "$logs/$preset.xml" || true
+    ctest --preset "$preset" --parallel "$(nproc)" --output-junit "$logs/$preset.xml" || true
     [ -f "$logs/$preset.xml" ] && count
 }
 # One attribute of the <testsuite> in ctest's report.

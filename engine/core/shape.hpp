@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -18,9 +19,9 @@ public:
 
     Shape() = default;
     Shape(std::initializer_list<std::int64_t> extents) {
-        for (const std::int64_t e : extents) {
-            push_back(e);
-        }
+        FER_CHECK(extents.size() <= kMaxRank, "a shape has at most {} axes", kMaxRank);
+        std::copy(extents.begin(), extents.end(), extents_.begin());
+        rank_ = static_cast<int>(extents.size());
     }
 
     int rank() const { return rank_; }

@@ -33,13 +33,11 @@ Cell* map_cells(std::size_t bytes) {
 }
 
 // Code addresses as 32-bit offsets from this function: kernels and emulator are linked into one program.
-void anchor() {}
+const char* anchor() { return reinterpret_cast<const char*>(&anchor); }
 std::uint32_t pack_code(const void* code) {
-    return static_cast<std::uint32_t>(reinterpret_cast<std::intptr_t>(code) - reinterpret_cast<std::intptr_t>(&anchor));
+    return static_cast<std::uint32_t>(static_cast<const char*>(code) - anchor());
 }
-const void* unpack_code(std::uint32_t code) {
-    return reinterpret_cast<const void*>(reinterpret_cast<std::intptr_t>(&anchor) + static_cast<std::int32_t>(code));
-}
+const void* unpack_code(std::uint32_t code) { return anchor() + static_cast<std::int32_t>(code); }
 
 const char* verb(Access kind) {
     switch (kind) {
@@ -67,6 +65,7 @@ public:
         block_epoch_ = ++epoch_;
         blocks_.push_back({block_epoch_, current_block});
         acquired_.clear();
+        variable_ = {};
         start_clocks();
         // Shared memory starts anew: what the cells say is about another block.
         for (std::size_t i = 0; i < shared_used_; ++i) {
@@ -172,7 +171,7 @@ public:
     }
 
 private:
-    Cell* device_cell(const void* p) { return device_cells_ + (static_cast<const char*>(p) - device_base()); }
+    Cell* device_cell(const void* p) { return device_cells_ + (static_cast<const char*>(p) - device_base_); }
 
     void define(const void* p, std::size_t bytes, bool defined) {
         Cell* const cells = device_cell(p);
@@ -184,18 +183,21 @@ private:
     // The cells of an access; null, and a report where it belongs, if there are none.
     Cell* find(const void* p, std::size_t bytes, Access kind, const void* code) {
         const auto* at = static_cast<const char*>(p);
-        if (at >= shared_base() && at < shared_base() + kSharedArena) {
-            if (!shared_holds(p, bytes)) {
+        if (at >= shared_base_ && at < shared_base_ + kSharedArena) {
+            if (!variable_.holds(p, bytes)) {
+                variable_ = find_shared(p);
+            }
+            if (!variable_.holds(p, bytes)) {
                 report(fmt::format("out-of-bounds shared access: {} {} {} bytes at {}: {}",
                                    describe_thread(*current_thread), verb(kind), bytes, describe_code(code),
                                    describe_shared(p)));
                 return nullptr;
             }
-            const auto offset = static_cast<std::size_t>(at - shared_base());
+            const auto offset = static_cast<std::size_t>(at - shared_base_);
             shared_used_ = std::max(shared_used_, offset + bytes);
             return shared_cells_ + offset;
         }
-        if (!is_device_memory(p)) {
+        if (at < device_base_ || at >= device_base_ + kDeviceArena) {
             return nullptr;  // a thread's own stack, constants
         }
         if (at < allocation_.begin || at + bytes > allocation_.begin + allocation_.bytes || !allocation_.live) {
@@ -311,10 +313,13 @@ private:
         uint3 index;
     };
 
+    const char* const device_base_ = device_base();
+    const char* const shared_base_ = shared_base();
     Cell* const device_cells_ = map_cells(kDeviceArena);
     Cell* const shared_cells_ = map_cells(kSharedArena);
     std::size_t shared_used_ = 0;
     Allocation allocation_;  // the last one found: accesses come in runs
+    SharedRange variable_;   // likewise
 
     std::uint32_t epoch_ = 0;
     std::uint32_t grid_epoch_ = 0;

@@ -92,14 +92,13 @@ void* shared_variable(const void* key, std::size_t bytes, std::size_t alignment,
     return append(a, key, bytes, alignment, name);
 }
 
-bool shared_holds(const void* p, std::size_t bytes) {
-    const auto* at = static_cast<const char*>(p);
+SharedRange find_shared(const void* p) {
     for (const Variable& v : arena().variables) {
-        if (at >= v.begin && at + bytes <= v.begin + v.bytes) {
-            return true;
+        if (const SharedRange range{v.begin, v.bytes}; range.holds(p, 1)) {
+            return range;
         }
     }
-    return false;
+    return {};
 }
 
 std::string describe_shared(const void* p) {

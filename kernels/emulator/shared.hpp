@@ -17,8 +17,18 @@ void* dynamic_shared();
 const char* shared_base();
 inline constexpr std::size_t kSharedArena = 2 * kMostShared;
 
-/// Whether all the bytes belong to one variable of the running block.
-bool shared_holds(const void* p, std::size_t bytes);
+struct SharedRange {
+    const char* begin = nullptr;
+    std::size_t bytes = 0;
+
+    bool holds(const void* p, std::size_t n) const {
+        const auto* at = static_cast<const char*>(p);
+        return at >= begin && at + n <= begin + bytes;
+    }
+};
+/// The variable of the running block that `p` lies in; empty if it lies in none.
+SharedRange find_shared(const void* p);
+inline bool shared_holds(const void* p, std::size_t bytes) { return find_shared(p).holds(p, bytes); }
 /// "shared 'tile' + 68 bytes"; "shared memory 4 bytes past 'tile'"
 std::string describe_shared(const void* p);
 
