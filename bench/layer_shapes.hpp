@@ -11,7 +11,7 @@ namespace fer::bench {
 struct LayerShape {
     std::string where;  // the first place it was met: "custom_cnn/conv2d_3/dw"
     OpDesc op;
-    int times = 0;      // how often it occurs in all training steps together
+    int times = 0;  // how often it occurs in all training steps together
 };
 
 /// The distinct nodes (kind, attributes, shapes) of the training steps of all networks at that batch, unfused or fused

@@ -13,7 +13,7 @@ enum class Mode : std::uint8_t { kTrain, kInfer };
 
 enum class Init : std::uint8_t { kZeros, kOnes, kGlorotUniform, kHeNormal };
 
-/// A tensor that outlives the step, with how it starts. Fans as Keras counts them (KERAS.md A.9).
+/// A tensor that outlives the step, with how it starts. Fans as Keras counts them.
 struct Variable {
     ValueId id = kNoValue;
     Init init = Init::kZeros;

@@ -156,7 +156,7 @@ struct AugmentAttrs {
     float brightness_low = 1, brightness_high = 1;
     FillMode fill = FillMode::kNearest;
     float fill_value = 0;
-    bool centred = false;  // false: Keras 2.15's convention (KERAS.md A.3); true: axes and centre as one would expect
+    bool centred = false;  // false: Keras 2.15's convention; true: axes and centre as one would expect
     std::uint32_t stream = 0;
     bool operator==(const AugmentAttrs&) const = default;
 

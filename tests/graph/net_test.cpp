@@ -158,7 +158,7 @@ TEST(Models, WidthScalesTheNetwork) {
     }
 }
 
-// Total and non-trainable as NETWORKS.md prints them; the table in models.cpp is held against this one.
+// Total and non-trainable as Keras prints them; the table in models.cpp is held against this one.
 TEST(Models, AreThoseOfTheSpecification) {
     const std::map<std::string_view, std::pair<std::int64_t, std::int64_t>> want{
         {"custom_cnn", {17'046'535, 1'664}},        {"simpler_cnn", {9'534'727, 384}},

@@ -33,7 +33,7 @@ struct PadRow {
     std::int64_t size, kernel, stride, before, after;
 };
 
-// The stride-2 rows of KERAS.md A.10: an even input is padded behind only.
+// Same padding with stride 2: an even input is padded behind only.
 TEST(Window, SamePaddingTable) {
     for (const PadRow& row :
          {PadRow{48, 3, 2, 0, 1}, PadRow{47, 3, 2, 1, 1}, PadRow{48, 5, 2, 1, 2}, PadRow{48, 7, 2, 2, 3},

@@ -118,7 +118,7 @@ TEST(OptimizerKernel, EqualsTheCpuBitForBit) {
     }
 }
 
-// KERAS.md A.8: w = 1, g = 0.1, -0.2, 0.05; then tiny gradients, where eps inside or outside the root matters.
+// Keras: w = 1, g = 0.1, -0.2, 0.05; then tiny gradients, where eps inside or outside the root matters.
 TEST(OptimizerKernel, AdamGoldenValues) {
     const auto steps = [](const std::vector<float>& gradients) {
         const auto w = DeviceArray<float>::of({1}), m = DeviceArray<float>::of({0}), v = DeviceArray<float>::of({0});

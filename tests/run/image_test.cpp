@@ -43,7 +43,7 @@ std::vector<double> transform(const std::vector<double>& image, const Shape& sha
     return result;
 }
 
-// The array that Keras 2.15 makes of arange(16), printed with six decimals (KERAS.md A.3).
+// The array that Keras 2.15 makes of arange(16), printed with six decimals.
 TEST(Affine, MatchesKeras) {
     const AffineParameters p{.theta = 30, .tx = 0.5, .ty = -0.25, .shear = 10, .zx = 1.1, .zy = 0.9};
     const std::vector<double> want{1.496834, 3.346797, 6.097334,  8.297335,  2.37342,  5.526048, 8.678676,  11.055095,

@@ -9,13 +9,13 @@
 #include <numeric>
 #include <vector>
 
-#include "defects.hpp"
 #include "engine/core/error.hpp"
 #include "kernels/emulator/observer.hpp"
 #include "kernels/emulator/schedule.hpp"
 #include "kernels/port/check.hpp"
 #include "kernels/port/convert.hpp"
 #include "kernels/port/runtime.hpp"
+#include "tests/kernels/emulator/defects.hpp"
 #include "tests/kernels/port_memory.hpp"
 #include "tests/kernels/port_schedules.hpp"
 

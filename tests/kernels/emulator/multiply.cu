@@ -1,6 +1,6 @@
 // 64x64 tiles by 4 warps of 32x32, 32 columns of a and b at a time.
-#include "defects.hpp"
 #include "kernels/port/port.hpp"
+#include "tests/kernels/emulator/defects.hpp"
 
 namespace fer::FER_PORT {
 

@@ -7,11 +7,11 @@
 #include <numeric>
 #include <vector>
 
-#include "defects.hpp"
 #include "engine/core/error.hpp"
 #include "kernels/emulator/memory.hpp"
 #include "kernels/emulator/observer.hpp"
 #include "kernels/emulator/schedule.hpp"
+#include "tests/kernels/emulator/defects.hpp"
 #include "tests/kernels/port_memory.hpp"
 #include "tests/support/expect_error.hpp"
 

@@ -5,9 +5,9 @@
 #include <numeric>
 #include <vector>
 
-#include "defects.hpp"
 #include "engine/core/error.hpp"
 #include "kernels/emulator/schedule.hpp"
+#include "tests/kernels/emulator/defects.hpp"
 #include "tests/kernels/port_memory.hpp"
 #include "tests/support/expect_error.hpp"
 

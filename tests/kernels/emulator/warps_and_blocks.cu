@@ -1,5 +1,5 @@
-#include "defects.hpp"
 #include "kernels/port/port.hpp"
+#include "tests/kernels/emulator/defects.hpp"
 
 namespace fer::FER_PORT {
 

@@ -6,7 +6,7 @@
 
 #include "engine/core/error.hpp"
 #include "kernels/port/launch.hpp"
-#include "primitives.hpp"
+#include "tests/kernels/port/primitives.hpp"
 #include "tests/kernels/port_memory.hpp"
 #include "tests/support/expect_error.hpp"
 

@@ -1,4 +1,4 @@
-#include "primitives.hpp"
+#include "tests/kernels/port/primitives.hpp"
 
 #include "kernels/port/port.hpp"
 

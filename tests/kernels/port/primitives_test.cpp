@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-#include "primitives.hpp"
+#include "tests/kernels/port/primitives.hpp"
 #include "tests/kernels/port_memory.hpp"
 #include "tests/kernels/port_schedules.hpp"
 

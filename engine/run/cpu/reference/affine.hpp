@@ -1,6 +1,6 @@
 // The affine map of the augmentation and its sampling, apart from the random draws that choose it.
 //
-// The map takes output places to input places (KERAS.md A.3). With theta the rotation, phi the shear, (tx, ty) the
+// The map takes output places to input places. With theta the rotation, phi the shear, (tx, ty) the
 // shift in pixels, (zx, zy) the zoom, c, s = cos, sin(theta), S, C = sin, cos(theta + phi):
 //     Keras 2.15:  u = col - oh, v = row - ow, oh = h/2 - 0.5, ow = w/2 - 0.5
 //                  col_in = oh + c zx u - S zy v + c tx - s ty;   row_in = ow + s zx u + C zy v + s tx + c ty
