@@ -45,7 +45,7 @@ fs::path find_weights(const fs::path& path, const std::string& prefer) {
         return path;
     }
     for (const std::string& name : {prefer, std::string("best"), std::string("last")}) {
-        const fs::path weights = path / "weights" / (name + ".safetensors");
+        fs::path weights = path / "weights" / (name + ".safetensors");
         if (fs::exists(weights)) {
             return weights;
         }

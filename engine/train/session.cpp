@@ -37,7 +37,7 @@ Metrics to_metrics(std::span<const double> sums) {
 Session::Session(ModelBuilder model, StepOptions options, const Dataset& data, const Device& device, Use use,
                  PlanOptions plan)
     : model_(model),
-      options_(with_data(options, data)),
+      options_(with_data(std::move(options), data)),
       data_(data),
       device_(device),
       use_(use),

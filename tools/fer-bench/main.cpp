@@ -156,7 +156,7 @@ Json measure_apart(const std::string& model, const std::string& phase, int batch
     ::close(ends[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
-    const Json row = Json::parse(text, nullptr, false);
+    Json row = Json::parse(text, nullptr, false);
     if (row.is_discarded() || row.contains("error")) {
         throw UsageError(row.is_discarded() ? fmt::format("{} {} ended without a result", model, phase)
                                             : row["error"].get<std::string>());
@@ -234,9 +234,7 @@ int profile(const Flags& flags) {
     return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int start(int argc, char** argv) {
     Flags flags;
     CLI::App app("fer-bench: how fast a network trains and runs here, and where the time goes");
     app.require_subcommand(1);
@@ -277,5 +275,15 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
         fmt::print(stderr, "fer-bench: internal error: {}\n", error.what());
         return static_cast<int>(Fault::kInternal);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return start(argc, argv);
+    } catch (...) {
+        return static_cast<int>(fer::Fault::kInternal);
     }
 }

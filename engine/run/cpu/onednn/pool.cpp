@@ -34,7 +34,7 @@ Setup setup(const Shape& x, const Shape& y, const PoolAttrs& attrs, bool max) {
 }
 
 Forward::primitive_desc forward_desc(const Setup& s) {
-    const Forward::primitive_desc desc(
+    Forward::primitive_desc desc(
         Forward::desc(dnnl::prop_kind::forward_training, s.algorithm, s.x, s.y, s.strides, s.window, s.before, s.after),
         planned_scratch(), engine());
     if (s.algorithm == dnnl::algorithm::pooling_max && desc.workspace_desc() != s.argmax) {
