@@ -12,9 +12,6 @@ for name in $(compgen -v FER_); do
     unset "$name" # settings of the caller's own runs
 done
 
-# Beside other processes, threads that spin while they wait take the time of those they wait for.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
-
 preset=$(best_preset)
 fer=build/$preset/bin/fer
 out=runs/quickstart
