@@ -49,7 +49,10 @@ fi
 echo "FER2013        ${FER2013_DATA:-not found (FER2013_DATA, ../shared/data/fer2013.zip): its tests are skipped}"
 if step packages packages; then
     for preset in release checked; do
-        if step "build-$preset" build && step "test-$preset" run_tests; then
+        if ! step "build-$preset" build; then
+            failed=$((failed + 1))
+            grep -am 3 'error' "$logs/build-$preset.log" >&2 || true
+        elif step "test-$preset" run_tests; then
             listed FAILED
             listed 'did not run'
         else

@@ -229,7 +229,8 @@ TEST(Config, KeysAndFlagsAreUnique) {
         EXPECT_TRUE(keys.insert(s.key).second) << s.key;
         EXPECT_TRUE(s.flag.empty() || flags.insert(s.flag).second) << s.flag;
         Config config;
-        if (auto* const* number = std::get_if<double*>(&static_cast<const Field&>(s.field(config)))) {
+        const Field field = s.field(config);
+        if (auto* const* number = std::get_if<double*>(&field)) {
             EXPECT_GE(**number, s.low) << s.key;
             EXPECT_LE(**number, s.high) << s.key;
         }
