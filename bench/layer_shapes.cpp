@@ -14,7 +14,7 @@ bool same(const OpDesc& a, const OpDesc& b) {
 
 }  // namespace
 
-std::vector<LayerShape> layer_shapes(std::int64_t batch, bool trunks, const std::string& fuse) {
+std::vector<LayerShape> layer_shapes(std::int64_t batch, bool trunks, const std::string& fuse, float width) {
     std::vector<LayerShape> shapes;
     for (const models::Model& model : models::all()) {
         if (model.height != 48 && !trunks) {
@@ -23,6 +23,7 @@ std::vector<LayerShape> layer_shapes(std::int64_t batch, bool trunks, const std:
         StepOptions options;
         options.batch = batch;
         options.fuse = fuse;
+        options.width = width;
         options.input.images = batch;
         options.input.height = model.height;
         options.input.width = model.width;

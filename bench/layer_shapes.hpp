@@ -15,7 +15,9 @@ struct LayerShape {
 };
 
 /// The distinct nodes (kind, attributes, shapes) of the training steps of all networks at that batch, unfused or fused
-/// as training runs them, in the order they are first met. `trunks` adds the transfer networks at 224x224.
-std::vector<LayerShape> layer_shapes(std::int64_t batch, bool trunks = false, const std::string& fuse = "on");
+/// as training runs them, in the order they are first met. `trunks` adds the transfer networks at 224x224; `width`
+/// scales the channels.
+std::vector<LayerShape> layer_shapes(std::int64_t batch, bool trunks = false, const std::string& fuse = "on",
+                                     float width = 1);
 
 }  // namespace fer::bench

@@ -19,7 +19,7 @@ done
 headers=$(files '*.hpp' '*.cuh')
 if [ -z "$cuda" ]; then
     echo "CUDA's headers are not installed: kernels/ is left out"
-    headers=$(grep -v -E '^(kernels|engine/run/(cuda|emulated)|tests/kernels)/' <<<"$headers")
+    headers=$(grep -v -E '^(kernels|engine/run/(cuda|emulated)|tests/kernels|bench/(kernels|ladder))/' <<<"$headers")
 else
     flags+=(-isystem "$cuda")
 fi
@@ -27,7 +27,7 @@ fi
 compile() {
     local header=$1 emulated=()
     shift
-    case $header in kernels/* | tests/kernels/* | tests/support/emulated*) emulated=(-DFER_EMULATED) ;; esac
+    case $header in kernels/* | bench/kernels/* | bench/ladder/* | tests/kernels/* | tests/support/emulated*) emulated=(-DFER_EMULATED) ;; esac
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
         "${FER_CXX:-c++}" "$@" "${emulated[@]}" -x c++ - || { echo "$header does not compile alone" && false; }
 }
