@@ -67,6 +67,9 @@ constexpr std::array kOps{
     OpSpec{kSgd,                    "sgd",                    "",               infer_optimizer,                 nullptr,                   nullptr,               kNone},
     OpSpec{kRmsProp,                "rmsprop",                "",               infer_optimizer,                 nullptr,                   nullptr,               kNone},
     OpSpec{kEma,                    "ema",                    "",               infer_ema,                       nullptr,                   nullptr,               kNone},
+    OpSpec{kLossScale,              "loss_scale",             "",               infer_loss_scale,                nullptr,                   nullptr,               kNone},
+    OpSpec{kCheckGradients,         "check_gradients",        "",               infer_check_gradients,           nullptr,                   nullptr,               kNone},
+    OpSpec{kUpdateLossScale,        "update_loss_scale",      "",               infer_update_loss_scale,         nullptr,                   nullptr,               kNone},
     OpSpec{kMetrics,                "metrics",                "",               infer_metrics,                   nullptr,                   nullptr,               kNone},
     OpSpec{kAdvance,                "advance",                "",               infer_advance,                   nullptr,                   nullptr,               kNone},
 };

@@ -53,6 +53,9 @@ Infos infer_unflatten(const OpDesc&);
 Infos infer_l2_grad(const OpDesc&);
 Infos infer_optimizer(const OpDesc&);
 Infos infer_ema(const OpDesc&);
+Infos infer_loss_scale(const OpDesc& op);
+Infos infer_check_gradients(const OpDesc& op);
+Infos infer_update_loss_scale(const OpDesc& op);
 Infos infer_metrics(const OpDesc&);
 Infos infer_advance(const OpDesc&);
 

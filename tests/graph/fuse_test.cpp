@@ -75,8 +75,28 @@ TEST(Fuse, ActivationDoesNotJumpOverABias) {
 TEST(Fuse, ABatchNormBetweenKeepsTheActivationOutside) {
     Layers l;
     l.net.conv(3, 3).batch_norm().relu();
-    fuse(l.graph, "on");
+    fuse(l.graph, "bias,activation");
     EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "batch_norm", "relu"));
+}
+
+TEST(Fuse, ABatchNormTakesInSumAndActivation) {
+    Layers l;
+    l.net.conv(3, 3).batch_norm().relu6();
+    const ValueId before = l.net.here();
+    l.net.conv(3, 3).batch_norm();
+    const ValueId main = l.net.here();
+    l.net.from(before).conv(3, 1).batch_norm().add(main).relu();
+    const ValueId end = l.net.here();
+    const auto counts = fuse(l.graph, "on");
+    EXPECT_EQ(counts[2].rule, "norm");
+    EXPECT_EQ(counts[2].count, 2);
+    // The norm of the main branch now stands where the sum stood, after the other branch.
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "batch_norm", "conv2d", "conv2d", "batch_norm", "batch_norm"));
+    const Node& last = l.graph.nodes().back();
+    EXPECT_EQ(last.inputs.size(), 4u);
+    EXPECT_EQ(last.outputs[0], end);
+    EXPECT_EQ(std::get<BatchNormAttrs>(last.attrs).activation, Activation::kRelu);
+    EXPECT_EQ(std::get<BatchNormAttrs>(l.graph.nodes()[1].attrs).activation, Activation::kRelu6);
 }
 
 TEST(Fuse, ValuesReadElsewhereStayOutside) {
@@ -103,7 +123,7 @@ TEST(Fuse, UnknownRulesNameTheNearest) {
     EXPECT_THAT(error_of<UsageError>([&] { fuse(l.graph, "activatoin"); }),
                 AllOf(HasSubstr("unknown fusion rule 'activatoin'"), HasSubstr("did you mean 'activation'?")));
     EXPECT_THAT(error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
-                AllOf(HasSubstr("'everything'"), HasSubstr("one of: on, off, bias, activation")));
+                AllOf(HasSubstr("'everything'"), HasSubstr("one of: on, off, bias, activation, norm")));
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ inline const std::set<OpKind> kNoGradient{
     OpKind::kRelu6Grad, OpKind::kSoftmaxGrad, OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad,
     OpKind::kGlobalAvgPoolGrad, OpKind::kCrop, OpKind::kUnflatten, OpKind::kL2Grad,
     // updates
-    OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kMetrics, OpKind::kAdvance};
+    OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients,
+    OpKind::kUpdateLossScale, OpKind::kMetrics, OpKind::kAdvance};
 
 inline std::vector<GradientCase> conv_cases(bool depthwise) {
     struct Row {
@@ -117,6 +118,26 @@ inline std::vector<GradientCase> batch_norm_cases(bool inference) {
                                   {c, Fill::kPositive, false}}});
             } else {
                 cases.push_back({name, OpKind::kBatchNorm, attrs, {{x}, {c}, {c}}, {{c}, {c, Fill::kPositive}}});
+            }
+            for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
+                BatchNormAttrs fused = attrs;
+                fused.activation = activation;
+                const std::string with = fmt::format("{} activation {} ", name, static_cast<int>(activation));
+                if (inference) {
+                    cases.push_back({with + "and residual",
+                                     OpKind::kBatchNormInference,
+                                     fused,
+                                     {{x},
+                                      {c, Fill::kRandom, false},
+                                      {c, Fill::kRandom, false},
+                                      {c, Fill::kRandom, false},
+                                      {c, Fill::kPositive, false},
+                                      {x}}});
+                    continue;
+                }
+                const std::vector<CaseInput> moving{{c}, {c, Fill::kPositive}};
+                cases.push_back({with, OpKind::kBatchNorm, fused, {{x}, {c}, {c}}, moving});
+                cases.push_back({with + "and residual", OpKind::kBatchNorm, fused, {{x}, {c}, {c}, {x}}, moving});
             }
         }
     }

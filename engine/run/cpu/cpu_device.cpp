@@ -68,6 +68,9 @@ constexpr std::array kRows{
     Row{OpKind::kSgd,                    nullptr,                       reference::sgd},
     Row{OpKind::kRmsProp,                nullptr,                       reference::rmsprop},
     Row{OpKind::kEma,                    nullptr,                       reference::ema},
+    Row{OpKind::kLossScale,              nullptr,                       reference::loss_scale},
+    Row{OpKind::kCheckGradients,         nullptr,                       reference::check_gradients},
+    Row{OpKind::kUpdateLossScale,        nullptr,                       reference::update_loss_scale},
     Row{OpKind::kMetrics,                nullptr,                       reference::metrics},
     Row{OpKind::kAdvance,                nullptr,                       reference::advance},
 };
@@ -99,6 +102,7 @@ public:
         }
     }
     std::string_view name() const override { return "cpu"; }
+    std::string_view fusions() const override { return "bias,activation"; }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];
     }

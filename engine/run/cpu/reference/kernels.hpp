@@ -52,6 +52,9 @@ Kernel adam(const OpDesc&);
 Kernel sgd(const OpDesc&);
 Kernel rmsprop(const OpDesc&);
 Kernel ema(const OpDesc&);
+Kernel loss_scale(const OpDesc&);
+Kernel check_gradients(const OpDesc&);
+Kernel update_loss_scale(const OpDesc&);
 Kernel metrics(const OpDesc&);
 Kernel advance(const OpDesc&);
 

@@ -3,10 +3,30 @@
 // Training takes the batch's mean and biased variance (two passes), and moves the running statistics:
 //     moving = moving * momentum + batch * (1 - momentum)
 // where the batch variance is unbiased (n/(n-1)) for images and biased for vectors, as Keras 2.15 has it.
+// A residual is added to y, then comes the activation; its gradient passes where 0 < y (< 6).
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
 namespace fer::cpu::reference {
+namespace {
+
+double activate(double y, Activation activation) {
+    switch (activation) {
+        case Activation::kRelu:
+            return y < 0 ? 0 : y;  // NaN stays
+        case Activation::kRelu6:
+            return y < 0 ? 0 : y > 6 ? 6 : y;
+        case Activation::kNone:
+            break;
+    }
+    return y;
+}
+
+bool passes(double y, Activation activation) {
+    return activation == Activation::kNone || (y > 0 && (activation == Activation::kRelu || y < 6));
+}
+
+}  // namespace
 
 Kernel batch_norm(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
@@ -14,6 +34,7 @@ Kernel batch_norm(const OpDesc& desc) {
         const std::int64_t c = op.in[0].shape.back();
         const std::int64_t rows = op.in[0].shape.count() / c;
         const T* x = t.input<T>(0);
+        const T* residual = op.in.size() == 4 ? t.input<T>(3) : nullptr;
         T* y = t.output<T>(0);
         parallel(c, [&](std::int64_t k) {
             double sum = 0;
@@ -31,7 +52,9 @@ Kernel batch_norm(const OpDesc& desc) {
             const double scale = static_cast<double>(t.input<T>(1)[k]) * inv_std;
             const double shift = static_cast<double>(t.input<T>(2)[k]);
             for (std::int64_t i = 0; i < rows; ++i) {
-                y[i * c + k] = static_cast<T>((static_cast<double>(x[i * c + k]) - mean) * scale + shift);
+                const double added = residual == nullptr ? 0 : static_cast<double>(residual[i * c + k]);
+                const double z = (static_cast<double>(x[i * c + k]) - mean) * scale + shift + added;
+                y[i * c + k] = static_cast<T>(activate(z, attrs.activation));
             }
             t.output<T>(1)[k] = static_cast<T>(mean);
             t.output<T>(2)[k] = static_cast<T>(variance);
@@ -50,19 +73,25 @@ Kernel batch_norm(const OpDesc& desc) {
 //     dbeta = sum dy,  dgamma = sum dy * xhat,  dx = gamma * inv_std * (dy - dbeta/n - xhat * dgamma/n)
 Kernel batch_norm_grad(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
-        const double epsilon = op.as<BatchNormAttrs>().epsilon;
+        const auto& attrs = op.as<BatchNormAttrs>();
         const std::int64_t c = op.in[0].shape.back();
         const std::int64_t rows = op.in[0].shape.count() / c;
         const T* dy = t.input<T>(0);
         const T* x = t.input<T>(1);
+        const T* y = op.in.size() == 7 ? t.input<T>(6) : nullptr;
         T* dx = t.output<T>(0);
+        T* dresidual = attrs.residual ? t.output<T>(3) : nullptr;
+        const auto dz = [&](std::int64_t i) {  // before the activation
+            const bool there = y == nullptr || passes(static_cast<double>(y[i]), attrs.activation);
+            return there ? static_cast<double>(dy[i]) : 0.0;
+        };
         parallel(c, [&](std::int64_t k) {
             const auto mean = static_cast<double>(t.input<T>(3)[k]);
-            const double inv_std = 1.0 / std::sqrt(static_cast<double>(t.input<T>(4)[k]) + epsilon);
+            const double inv_std = 1.0 / std::sqrt(static_cast<double>(t.input<T>(4)[k]) + attrs.epsilon);
             double dbeta = 0;
             double dgamma = 0;
             for (std::int64_t i = 0; i < rows; ++i) {
-                const auto d = static_cast<double>(dy[i * c + k]);
+                const double d = dz(i * c + k);
                 dbeta += d;
                 dgamma += d * (static_cast<double>(x[i * c + k]) - mean) * inv_std;
             }
@@ -70,8 +99,11 @@ Kernel batch_norm_grad(const OpDesc& desc) {
             const auto n = static_cast<double>(rows);
             for (std::int64_t i = 0; i < rows; ++i) {
                 const double xhat = (static_cast<double>(x[i * c + k]) - mean) * inv_std;
-                dx[i * c + k] =
-                    static_cast<T>(scale * (static_cast<double>(dy[i * c + k]) - dbeta / n - xhat * dgamma / n));
+                const double d = dz(i * c + k);
+                dx[i * c + k] = static_cast<T>(scale * (d - dbeta / n - xhat * dgamma / n));
+                if (dresidual != nullptr) {
+                    dresidual[i * c + k] = static_cast<T>(d);
+                }
             }
             t.output<T>(1)[k] = static_cast<T>(dgamma);
             t.output<T>(2)[k] = static_cast<T>(dbeta);
@@ -81,17 +113,20 @@ Kernel batch_norm_grad(const OpDesc& desc) {
 
 Kernel batch_norm_inference(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
-        const double epsilon = op.as<BatchNormAttrs>().epsilon;
+        const auto& attrs = op.as<BatchNormAttrs>();
         const std::int64_t c = op.in[0].shape.back();
         const T* x = t.input<T>(0);
+        const T* residual = op.in.size() == 6 ? t.input<T>(5) : nullptr;
         T* y = t.output<T>(0);
         parallel(op.in[0].shape.count() / c, [&](std::int64_t row) {
             for (std::int64_t k = 0; k < c; ++k) {
-                const double inv_std = 1.0 / std::sqrt(static_cast<double>(t.input<T>(4)[k]) + epsilon);
+                const double inv_std = 1.0 / std::sqrt(static_cast<double>(t.input<T>(4)[k]) + attrs.epsilon);
                 const double xhat =
                     (static_cast<double>(x[row * c + k]) - static_cast<double>(t.input<T>(3)[k])) * inv_std;
-                y[row * c + k] = static_cast<T>(xhat * static_cast<double>(t.input<T>(1)[k]) +
-                                                static_cast<double>(t.input<T>(2)[k]));
+                const double added = residual == nullptr ? 0 : static_cast<double>(residual[row * c + k]);
+                const double z = xhat * static_cast<double>(t.input<T>(1)[k]) +
+                                 static_cast<double>(t.input<T>(2)[k]) + added;
+                y[row * c + k] = static_cast<T>(activate(z, attrs.activation));
             }
         });
     });
