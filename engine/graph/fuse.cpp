@@ -140,18 +140,85 @@ int fuse_norm(Graph& graph) {
     return count;
 }
 
+/// Without padding, or with none to speak of.
+bool is_plain_2x2(const Graph& graph, const Node& pool) {
+    const auto& attrs = std::get<PoolAttrs>(pool.attrs);
+    const Shape& x = graph.value(pool.inputs[0]).info.shape;
+    return attrs.window == 2 && attrs.stride == 2 &&
+           (attrs.padding == Padding::kValid || (x[1] % 2 == 0 && x[2] % 2 == 0));
+}
+
+int fuse_norm_pool(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        Node& norm = graph.nodes()[i];
+        if (norm.kind != OpKind::kBatchNorm || has_residual(norm)) {
+            continue;
+        }
+        const int reader = only_reader(graph, norm.outputs[0]);
+        if (reader < 0) {
+            continue;
+        }
+        const Node pool = graph.nodes()[static_cast<std::size_t>(reader)];
+        if (pool.kind != OpKind::kMaxPool || !is_plain_2x2(graph, pool)) {
+            continue;
+        }
+        norm.kind = OpKind::kBatchNormPool;
+        norm.outputs = {pool.outputs[0], pool.outputs[1], norm.outputs[1], norm.outputs[2]};
+        graph.nodes().erase(graph.nodes().begin() + reader);
+        number_writers(graph);
+        ++count;
+    }
+    return count;
+}
+
+/// x of a batch norm's gradient node, or kNoValue for other nodes.
+ValueId norm_input(const Node& node) {
+    switch (node.kind) {
+        case OpKind::kBatchNormGrad:
+            return node.inputs[1];
+        case OpKind::kBatchNormPoolGrad:
+            return node.inputs[3];
+        default:
+            return kNoValue;
+    }
+}
+
+int fuse_norm_mask(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        const ValueId x = norm_input(graph.nodes()[i]);
+        const int reader = x == kNoValue ? -1 : only_reader(graph, graph.nodes()[i].outputs[0]);
+        if (reader < 0) {
+            continue;
+        }
+        const Node& relu = graph.nodes()[static_cast<std::size_t>(reader)];
+        if (relu.kind == OpKind::kReluGrad && relu.inputs[1] == x) {
+            std::get<BatchNormAttrs>(graph.nodes()[i].attrs).relu_input = true;
+            absorb(graph, i, static_cast<std::size_t>(reader));
+            ++count;
+        }
+    }
+    return count;
+}
+
 // In this order: a bias must be inside before the activation behind it can follow.
 constexpr std::array kRules{
-    FusionRule{"bias", "a bias into the convolution or dense layer before it", fuse_bias},
-    FusionRule{"activation", "a ReLU or ReLU6 into the convolution or dense layer before it", fuse_activation},
-    FusionRule{"norm", "a residual sum, a ReLU or ReLU6, or both into the batch norm before them", fuse_norm},
+    FusionRule{"bias", "a bias into the convolution or dense layer before it", FusionStage::kForward, fuse_bias},
+    FusionRule{"activation", "a ReLU or ReLU6 into the convolution or dense layer before it", FusionStage::kForward,
+               fuse_activation},
+    FusionRule{"norm", "a residual sum, a ReLU or ReLU6, or both into the batch norm before them",
+               FusionStage::kForward, fuse_norm},
+    FusionRule{"norm_pool", "a 2x2 max pool into the batch norm before it", FusionStage::kForward, fuse_norm_pool},
+    FusionRule{"norm_mask", "the gradient of a ReLU before a batch norm into the gradient of that",
+               FusionStage::kBackward, fuse_norm_mask},
 };
 
 }  // namespace
 
 std::span<const FusionRule> fusion_rules() { return kRules; }
 
-std::vector<FusionCount> fuse(Graph& graph, const std::string& choice) {
+std::vector<FusionCount> fuse(Graph& graph, const std::string& choice, FusionStage stage) {
     std::vector<std::string> wanted;
     if (choice != "on" && choice != "off") {
         std::istringstream words(choice);
@@ -171,7 +238,7 @@ std::vector<FusionCount> fuse(Graph& graph, const std::string& choice) {
     }
     std::vector<FusionCount> counts;
     for (const FusionRule& rule : kRules) {
-        if (choice == "on" || std::ranges::count(wanted, rule.name) > 0) {
+        if (rule.stage == stage && (choice == "on" || std::ranges::count(wanted, rule.name) > 0)) {
             counts.push_back({rule.name, rule.apply(graph)});
         }
     }

@@ -95,6 +95,15 @@ void grad_batch_norm(Gradients& g, const Node& node) {
     }
 }
 
+void grad_batch_norm_pool(Gradients& g, const Node& node) {
+    const auto outputs = g.graph().apply(OpKind::kBatchNormPoolGrad, sub(node, "dx"), node.attrs,
+                                         {g.of_output(node), node.outputs[0], node.outputs[1], node.inputs[0],
+                                          node.inputs[1], node.outputs[2], node.outputs[3], node.inputs[2]});
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        g.give(node, i, outputs[i]);
+    }
+}
+
 void grad_batch_norm_inference(Gradients& g, const Node& node) {
     FER_CHECK(!g.wanted(node, 1) && !g.wanted(node, 2),
               "batch_norm_inference '{}': gamma and beta cannot be trained with frozen statistics", node.name);

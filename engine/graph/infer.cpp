@@ -163,6 +163,18 @@ Infos infer_batch_norm(const OpDesc& op) {
     return {op.in[0], {channels(op), stats}, {channels(op), stats}};
 }
 
+// batch_norm and then a 2x2 max pool: (x, gamma, beta; moving_mean, moving_variance) -> p, argmax, mean, variance
+Infos infer_batch_norm_pool(const OpDesc& op) {
+    expect_inputs(op, 3, 3);
+    expect_rank(op, 0, 4);
+    Infos infos = infer_batch_norm(op);
+    const Shape& x = op.in[0].shape;
+    const Shape p{x[0], x[1] / 2, x[2] / 2, x[3]};
+    infos[0].shape = p;
+    infos.insert(infos.begin() + 1, {p, DType::kU8});
+    return infos;
+}
+
 // (x, gamma, beta, mean, variance[, residual]) -> y
 Infos infer_batch_norm_inference(const OpDesc& op) {
     expect_inputs(op, 5, 6);

@@ -79,6 +79,15 @@ Infos infer_batch_norm_grad(const OpDesc& op) {
     return infos;
 }
 
+// (dp, p, argmax, x, gamma, mean, variance, beta) -> dx, dgamma, dbeta
+Infos infer_batch_norm_pool_grad(const OpDesc& op) {
+    expect_inputs(op, 8, 8);
+    expect_shape(op, 1, op.in[0].shape);
+    expect_shape(op, 2, op.in[0].shape);
+    const DType real = reduced(op.in[0].dtype);
+    return {op.in[3], {channels(op), real}, {channels(op), real}};
+}
+
 // (dy, gamma, variance) -> dx
 Infos infer_batch_norm_inference_grad(const OpDesc& op) {
     expect_inputs(op, 3, 3);

@@ -27,6 +27,7 @@ enum class OpKind : std::uint8_t {
     kDense,
     kBias,
     kBatchNorm,
+    kBatchNormPool,
     kBatchNormInference,
     kRelu,
     kRelu6,
@@ -51,6 +52,7 @@ enum class OpKind : std::uint8_t {
     kDenseWgrad,
     kBiasGrad,
     kBatchNormGrad,
+    kBatchNormPoolGrad,
     kBatchNormInferenceGrad,
     kReluGrad,
     kRelu6Grad,
@@ -104,7 +106,8 @@ struct BatchNormAttrs {
     double momentum = 0.99;
     double epsilon = 1e-3;
     Activation activation = Activation::kNone;
-    bool residual = false;  // gradient only: also produce that of the residual
+    bool residual = false;    // gradient only: also produce that of the residual
+    bool relu_input = false;  // gradients only: x is the output of a ReLU, whose gradient is taken too
     bool operator==(const BatchNormAttrs&) const = default;
 };
 struct PoolAttrs {

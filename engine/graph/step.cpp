@@ -152,6 +152,9 @@ Step training_step(ModelBuilder model, const StepOptions& options) {
     }
     const ValueId scale = build_loss_scale(step, options);
     const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters, scale);
+    for (const FusionCount& count : fuse(step.graph, options.fuse, FusionStage::kBackward)) {
+        step.fusions.push_back(count);
+    }
     build_update(step, options, parameters, gradients);
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
     return step;

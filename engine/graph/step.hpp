@@ -58,7 +58,7 @@ inline constexpr const char* kClock = "clock";      // i64, ClockField
 inline constexpr const char* kMetrics = "metrics";  // f64, MetricField
 inline constexpr const char* kEvaluationClock = "evaluation/clock";
 inline constexpr const char* kEvaluationMetrics = "evaluation/metrics";
-inline constexpr const char* kLossScale = "loss_scale";  // i32, LossScaleState; with fp16 only
+inline constexpr const char* kLossScale = "loss_scale";        // i32, LossScaleState; with fp16 only
 inline constexpr const char* kLearningRate = "learning_rate";  // ()
 inline constexpr const char* kClassWeights = "class_weights";  // (classes)
 

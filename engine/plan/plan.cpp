@@ -174,6 +174,7 @@ void lay_out(Plan& plan, const PlanOptions& options) {
     }
     const ArenaPlan arena = plan_arena(lifetimes, options.gap);
     plan.arena_bytes = arena.bytes;
+    plan.gap = options.gap;
     plan.busiest_bytes = arena.busiest_bytes;
     for (std::size_t i = 0; i < values; ++i) {
         plan.placements[at(owners[i])].offset = arena.offsets[i];

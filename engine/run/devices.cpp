@@ -19,17 +19,17 @@ struct Entry {
 
 const Device& cpu() { return cpu_device(); }
 
-constexpr std::array kEntries{
+constexpr std::array kEntries {
     Entry{"cpu", cpu, host_runtime},
 #if defined(FER_HAVE_CUDA)
-    Entry{"cuda", cuda::cuda_device, cuda::cuda_runtime},
+        Entry{"cuda", cuda::cuda_device, cuda::cuda_runtime},
 #else
-    Entry{"cuda", nullptr, nullptr},
+        Entry{"cuda", nullptr, nullptr},
 #endif
 #if defined(FER_HAVE_EMULATED)
-    Entry{"emulated", emulated::cuda_device, emulated::cuda_runtime},
+        Entry{"emulated", emulated::cuda_device, emulated::cuda_runtime},
 #else
-    Entry{"emulated", nullptr, nullptr},
+        Entry{"emulated", nullptr, nullptr},
 #endif
 };
 

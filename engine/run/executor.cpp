@@ -96,6 +96,9 @@ void Executor::bind() {
                 bound_[s].ends.push_back(static_cast<char*>(addresses_[at(id)]) + plan_.graph.value(id).info.bytes());
             }
         }
+        if (bound_[s].workspace != nullptr) {
+            bound_[s].ends.push_back(static_cast<char*>(bound_[s].workspace) + plan_.steps[s].workspace_bytes);
+        }
     }
 }
 
@@ -111,7 +114,7 @@ void Executor::rebind(const std::string& input, const void* address) {
 
 // The first run is never recorded: on it kernels may still set themselves up.
 void Executor::run() {
-    if (!record_ || !seconds_.empty()) {
+    if (!record_ || !seconds_.empty() || plan_.gap > 0) {
         return run_step_by_step();
     }
     if (recording_ != nullptr) {
@@ -127,7 +130,7 @@ void Executor::run() {
 }
 
 void Executor::run_step_by_step() {
-    const bool guarded = kCanaryBytes > 0 && runtime_.host_memory();
+    const bool guarded = plan_.gap > 0;
     for (std::size_t s = 0; s < bound_.size(); ++s) {
         const Bound& step = bound_[s];
         if (guarded) {
@@ -174,17 +177,20 @@ std::string Executor::find_not_finite() {
     return {};
 }
 
-// The plan left kCanaryBytes behind every buffer; a node's outputs get theirs just before it runs.
-void Executor::write_canaries(const Bound& step) {
+// A node's results and scratch memory get theirs just before it runs.
+void Executor::write_canaries(const Bound& step) const {
+    const std::vector<char> canary(static_cast<std::size_t>(plan_.gap), kCanary);
     for (char* end : step.ends) {
-        std::memset(end, kCanary, kCanaryBytes);
+        runtime_.upload(end, canary.data(), plan_.gap);
     }
 }
 
-void Executor::check_canaries(const Bound& step, const std::string& node) {
+void Executor::check_canaries(const Bound& step, const std::string& node) const {
+    std::vector<char> found(static_cast<std::size_t>(plan_.gap));
     for (const char* end : step.ends) {
-        FER_ASSERT(std::all_of(end, end + kCanaryBytes, [](char c) { return c == kCanary; }),
-                   "'{}' wrote past the end of one of its outputs", node);
+        runtime_.download(found.data(), end, plan_.gap);
+        FER_ASSERT(std::ranges::count(found, kCanary) == plan_.gap,
+                   "'{}' wrote past the end of a result or of its scratch memory", node);
     }
 }
 

@@ -31,7 +31,7 @@ private:
     Buffer buffer_;
 };
 
-/// Bytes of known pattern behind every arena buffer in the checked build.
+/// Bytes of known pattern behind every buffer of the arena: PlanOptions::gap of every plan in the checked build.
 #ifdef FER_CHECKED
 inline constexpr std::int64_t kCanaryBytes = 64;
 #else
@@ -46,10 +46,10 @@ public:
     Executor(Plan plan, const Variables& variables, Arena& arena, const std::map<std::string, const void*>& inputs,
              bool record = true);
 
-    /// Enqueues every step once. On the host in the checked build, verifies the canaries and names the node that broke
-    /// one.
+    /// Enqueues every step once.
     void run();
-    /// The same one by one, without a recording.
+    /// The same one by one, without a recording. If the plan has gaps, verifies the canaries in them and names the node
+    /// that wrote past the end of a result or of its scratch memory.
     void run_step_by_step();
     bool recorded() const { return recording_ != nullptr; }
     /// Runs the steps one by one up to the first whose results are not all finite, and returns its name; empty if all
@@ -78,14 +78,14 @@ private:
     struct Bound {
         Kernel kernel;
         std::vector<void*> in, out, state;
-        std::vector<char*> ends;  // of the outputs that lie in the arena
+        std::vector<char*> ends;  // of what it writes in the arena
         void* workspace = nullptr;
     };
 
     void bind();
     void enqueue(std::size_t step) const;
-    static void write_canaries(const Bound& step);
-    static void check_canaries(const Bound& step, const std::string& node);
+    void write_canaries(const Bound& step) const;
+    void check_canaries(const Bound& step, const std::string& node) const;
 
     Plan plan_;
     Runtime& runtime_;

@@ -32,8 +32,8 @@ public:
 
     /// `data` must outlive the session. `options.input.images` and stored size are taken from it. `record`: a step is
     /// recorded once and repeated, where the device can.
-    Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
-            Runtime& runtime, Use use, PlanOptions plan = {}, bool record = true);
+    Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device, Runtime& runtime,
+            Use use, PlanOptions plan = {}, bool record = true);
 
     const Variables& variables() const { return variables_; }
     const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }
@@ -48,8 +48,8 @@ public:
     /// The newest that has arrived, without waiting; asks for newer ones.
     std::optional<Metrics> glance_at_metrics();
     void clear_training_metrics();
-    /// After a loss that was not finite: the first node of the step that gives such a result, on the weights as they are
-    /// now and the first images of the order. Spoils the training state.
+    /// After a loss that was not finite: the first node of the step that gives such a result, on the weights as they
+    /// are now and the first images of the order. Spoils the training state.
     std::string find_not_finite();
     void set_learning_rate(float rate);
     void set_class_weights(std::span<const float> weights);

@@ -104,7 +104,8 @@ bool Trainer::train_epoch_on_device(const std::atomic<bool>& stop) {
     try {
         return train_epoch(stop);
     } catch (const DeviceError& error) {
-        throw DeviceError(fmt::format("{}, in epoch {} at image {}", error.what(), progress_.epoch + 1, progress_.images))
+        throw DeviceError(
+            fmt::format("{}, in epoch {} at image {}", error.what(), progress_.epoch + 1, progress_.images))
             .because(error.why())
             .try_this("fer doctor; the last saved state is whole: --resume goes on from it")
             .counts_as(error.fault());

@@ -24,7 +24,8 @@ TEST_P(Help, FitsOnAScreen) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
                          ::testing::Values("", "train", "evaluate", "predict", "summary", "plan", "data", "data info",
-                                           "data preview", "data export", "recipe", "recipe list", "recipe show", "doctor"),
+                                           "data preview", "data export", "recipe", "recipe list", "recipe show",
+                                           "doctor"),
                          [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 using Look = ProgramTest;
@@ -154,10 +155,13 @@ TEST_F(Look, NoGpuHere) {
 
 TEST_F(Look, DoctorLooksAtDevicesFoldersAndData) {
     const Outcome seen = ok("doctor --data synthetic:70");
-    for (const char* line : {"ok    fer ", "ok    cpu ", "ok    runs ", "ok    data    synthetic:70: 56 train / 14 val / 14 test"}) {
+    for (const char* line :
+         {"ok    fer ", "ok    cpu ", "ok    runs ", "ok    data      synthetic:70: 56 train / 14 val / 14 test"}) {
         EXPECT_THAT(seen.out, HasSubstr(line));
     }
-    fails(3, "doctor --data nowhere.zip", "");
+    const Outcome lost = fer("doctor --data nowhere.zip");
+    EXPECT_EQ(lost.status, 3);
+    EXPECT_THAT(lost.out, HasSubstr("fail  data      no data at 'nowhere.zip'"));
     EXPECT_TRUE(tree().empty());
 }
 

@@ -108,8 +108,8 @@ TEST_F(Train, OnTheEmulatedDevice) {
     EXPECT_EQ(manifest["precision"], "bf16");
     const Outcome there = ok("evaluate runs/train/custom_cnn --device emulated --out there");
     const Outcome here = ok("evaluate runs/train/custom_cnn --device cpu --out here");
-    EXPECT_NEAR(read_json("there/metrics.json")["loss"].get<double>(), read_json("here/metrics.json")["loss"].get<double>(),
-                1e-4);
+    EXPECT_NEAR(read_json("there/metrics.json")["loss"].get<double>(),
+                read_json("here/metrics.json")["loss"].get<double>(), 1e-4);
 }
 
 TEST_F(Train, OutOfDeviceMemoryNamesABatchThatFits) {
@@ -117,9 +117,9 @@ TEST_F(Train, OutOfDeviceMemoryNamesABatchThatFits) {
         GTEST_SKIP() << "this build has no emulated device";
     }
     const std::string command = "train custom_cnn --device emulated --data synthetic:70 --dry-run --batch ";
-    const Outcome full = fer(command + "65536");
+    const Outcome full = fer(command + "8192");
     EXPECT_EQ(full.status, 5);
-    EXPECT_THAT(full.err, HasSubstr("out of device memory: batch 65536 needs "));
+    EXPECT_THAT(full.err, HasSubstr("out of device memory: batch 8192 needs "));
     const std::string hint = "  try: --batch ";
     const std::size_t at = full.err.find(hint);
     ASSERT_NE(at, std::string::npos) << full.err;

@@ -41,8 +41,8 @@ public:
 
     void outputs_match(bool training, double allowed) {
         const std::string prefix = training ? "training/" : "";
-        EXPECT_TRUE(close(std::span<const T>(net_.probabilities(training)), net_.golden().template get<double>(prefix + "probabilities"),
-                          {allowed, 0}));
+        EXPECT_TRUE(close(std::span<const T>(net_.probabilities(training)),
+                          net_.golden().template get<double>(prefix + "probabilities"), {allowed, 0}));
         const double loss = net_.golden().template get<double>(prefix + "loss")[0];
         EXPECT_TRUE(close(net_.loss(training), loss, {0, bounds_.loss}));
     }

@@ -19,7 +19,7 @@ namespace fer::test {
 class StepRunner {
 public:
     StepRunner(ModelBuilder model, const StepOptions& options, const Device& device, std::uint64_t seed = 1,
-               Runtime& runtime = host_runtime(), bool record = true)
+               Runtime& runtime = host_runtime(), bool record = true, std::int64_t gap = kCanaryBytes)
         : training_(training_step(model, fused(options, device))),
           evaluation_(evaluation_step(model, fused(options, device))),
           arena_(runtime) {
@@ -37,7 +37,7 @@ public:
         initialize(*variables_, training_, seed);
         variables_->write(kLearningRate, 1e-3f);
         PlanOptions plan_options;
-        plan_options.gap = kCanaryBytes;
+        plan_options.gap = gap;
         Plan train = make_plan(training_.graph, device, plan_options);
         Plan evaluate = make_plan(evaluation_.graph, device, plan_options);
         arena_.reserve(std::max(train.arena_bytes, evaluate.arena_bytes));

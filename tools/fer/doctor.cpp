@@ -18,21 +18,31 @@ public:
     void ok(const std::string& what, const std::string& text) { line("ok", what, text); }
     void warn(const std::string& what, const std::string& text, const std::string& fix) {
         line("warn", what, text);
-        fmt::print("              fix: {}\n", fix);
+        fmt::print("                fix: {}\n", fix);
     }
     void fail(const std::string& what, const std::string& text, const std::string& fix) {
         failed_ = true;
         line("fail", what, text);
-        fmt::print("              fix: {}\n", fix);
+        fmt::print("                fix: {}\n", fix);
     }
     bool failed() const { return failed_; }
 
 private:
     static void line(const char* verdict, const std::string& what, const std::string& text) {
-        fmt::print("{:<4}  {:<7} {}\n", verdict, what, text);
+        fmt::print("{:<4}  {:<8}  {}\n", verdict, what, text);
     }
     bool failed_ = false;
 };
+
+const char* device_fix(std::string_view name) {
+    const auto built = device_names();
+    if (name == "emulated") {
+        return "bash tools/setup.sh test, then build again";
+    }
+    return std::ranges::count(built, name) == 0
+               ? "install the CUDA toolkit (nvcc), then build again"
+               : "install NVIDIA's driver where there is a GPU; --device cpu works without";
+}
 
 void check_devices(Findings& findings) {
     for (const std::string_view name : {"cpu", "cuda", "emulated"}) {
@@ -40,9 +50,7 @@ void check_devices(Findings& findings) {
             findings.ok(std::string(name), open_runtime(find_device(name)).description());
         } catch (const DeviceError& error) {
             const std::string why = error.why().empty() ? "" : fmt::format(" ({})", error.why());
-            findings.warn(std::string(name), error.what() + why,
-                          name == "cuda" ? "install NVIDIA's driver where there is a GPU; --device cpu works without"
-                                         : "bash tools/setup.sh test, then build again");
+            findings.warn(std::string(name), error.what() + why, device_fix(name));
         }
     }
 }
@@ -108,7 +116,8 @@ int doctor(const std::string& data) {
 }  // namespace
 
 void add_doctor(Program& program) {
-    CLI::App* command = program.app.add_subcommand("doctor", "what this machine can do, and how to mend what it cannot");
+    CLI::App* command =
+        program.app.add_subcommand("doctor", "what this machine can do, and how to mend what it cannot");
     auto data = std::make_shared<std::string>();
     command->add_option("--data", *data, "also look at a data set: folder, .zip, .csv or synthetic[:N]");
     command->callback([&program, data] { program.run = [data] { return doctor(*data); }; });

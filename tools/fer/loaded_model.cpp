@@ -43,8 +43,8 @@ std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch, const
         step_options(config, card.height, card.width, card.channels, static_cast<int>(card.classes.size()));
     options.precision = choose_precision(where.precision, device);
     auto session = std::make_unique<Session>(model->build, options, data, device, open_runtime(device),
-                                             Session::Use::kEvaluateOnly, PlanOptions{.force = parse_forced(where.impl)},
-                                             !where.no_capture);
+                                             Session::Use::kEvaluateOnly,
+                                             PlanOptions{.force = parse_forced(where.impl)}, !where.no_capture);
     initialize(session->variables(), session->step(), 0);
     load_weights(file, path.string(), session->variables(), session->step());
     return session;

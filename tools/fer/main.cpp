@@ -30,7 +30,8 @@ void build(Program& program) {
     CLI::App& app = program.app;
     app.description(kExamples);
     app.require_subcommand(1);
-    app.set_version_flag("--version", std::string("fer ") + FER_VERSION + fmt::format(" (devices: {})", fmt::join(fer::device_names(), ", ")));
+    app.set_version_flag("--version", std::string("fer ") + FER_VERSION +
+                                          fmt::format(" (devices: {})", fmt::join(fer::device_names(), ", ")));
     app.add_flag("-q,--quiet", program.quiet, "results and errors only");
     app.add_flag("-v,--verbose", program.verbose, "more notes");
     app.add_flag("--no-color", program.no_color, "no colours");

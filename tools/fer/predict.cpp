@@ -156,8 +156,8 @@ int predict(const PredictFlags& flags) {
     }
     const Dataset data = read_images(items, model.card, flags.strict);
     if (data.size() > 0) {
-        const auto session = model.open(data, static_cast<int>(std::min<std::int64_t>(flags.batch, data.size())),
-                                        flags.device);
+        const auto session =
+            model.open(data, static_cast<int>(std::min<std::int64_t>(flags.batch, data.size())), flags.device);
         std::vector<std::int32_t> indices(static_cast<std::size_t>(data.size()));
         std::iota(indices.begin(), indices.end(), 0);
         const std::vector<float> p = session->evaluate(indices).probabilities;

@@ -183,9 +183,9 @@ void open_run(Run& run, const TrainFlags& flags) {
     StepOptions step = step_options(run.config, model.height, model.width, model.channels, models::kClasses);
     step.precision = choose_precision(run.config.train.precision, device);
     Runtime& runtime = open_runtime(device);
-    run.session = std::make_unique<Session>(model.build, step, run.data, device, runtime, Session::Use::kTrain,
-                                            PlanOptions{.force = parse_forced(flags.device.impl)},
-                                            !flags.device.no_capture);
+    run.session =
+        std::make_unique<Session>(model.build, step, run.data, device, runtime, Session::Use::kTrain,
+                                  PlanOptions{.force = parse_forced(flags.device.impl)}, !flags.device.no_capture);
     run.manifest.device = device.name();
     run.manifest.hardware = runtime.description();
     run.manifest.precision = name_of(step.precision);
@@ -248,8 +248,8 @@ void check_same_run(Run& run) {
     for (const auto& [what, now] : {std::pair{"device", run.manifest.device}, {"precision", run.manifest.precision}}) {
         const std::string then = manifest.is_object() ? manifest.value(what, now) : now;
         if (then != now) {
-            warn(fmt::format("this run began with {} {} and goes on with {}: its last digits will differ (--{} {})", what,
-                             then, now, what, then));
+            warn(fmt::format("this run began with {} {} and goes on with {}: its last digits will differ (--{} {})",
+                             what, then, now, what, then));
         }
     }
 }

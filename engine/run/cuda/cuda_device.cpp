@@ -26,6 +26,7 @@ constexpr std::array kRows{
     Row{OpKind::kDense,                  handwritten::dense},
     Row{OpKind::kBias,                   handwritten::bias},
     Row{OpKind::kBatchNorm,              handwritten::batch_norm},
+    Row{OpKind::kBatchNormPool,          handwritten::batch_norm_pool},
     Row{OpKind::kBatchNormInference,     handwritten::batch_norm_inference},
     Row{OpKind::kRelu,                   handwritten::relu},
     Row{OpKind::kRelu6,                  handwritten::relu6},
@@ -49,6 +50,7 @@ constexpr std::array kRows{
     Row{OpKind::kDenseWgrad,             handwritten::dense_wgrad},
     Row{OpKind::kBiasGrad,               handwritten::bias_grad},
     Row{OpKind::kBatchNormGrad,          handwritten::batch_norm_grad},
+    Row{OpKind::kBatchNormPoolGrad,      handwritten::batch_norm_pool_grad},
     Row{OpKind::kBatchNormInferenceGrad, handwritten::batch_norm_inference_grad},
     Row{OpKind::kReluGrad,               handwritten::relu_grad},
     Row{OpKind::kRelu6Grad,              handwritten::relu6_grad},
@@ -97,7 +99,7 @@ public:
         return "cuda";
 #endif
     }
-    std::string_view fusions() const override { return "bias,activation,norm"; }
+    std::string_view fusions() const override { return "bias,activation,norm,norm_pool,norm_mask"; }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];
     }

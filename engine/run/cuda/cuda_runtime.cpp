@@ -207,7 +207,8 @@ void expect_gpu() {
     cudaDeviceProp p{};
     FER_CUDA(cudaGetDeviceProperties(&p, 0));
     if (p.major < 8) {
-        throw DeviceError(fmt::format("{} has compute capability {}.{}, the kernels need 8.0", p.name, p.major, p.minor))
+        throw DeviceError(
+            fmt::format("{} has compute capability {}.{}, the kernels need 8.0", p.name, p.major, p.minor))
             .try_this("--device cpu");
     }
 }

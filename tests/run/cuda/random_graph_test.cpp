@@ -1,4 +1,5 @@
-// Random training steps on the emulated device: against the CPU reference, and the same bits however memory is laid out.
+// Random training steps on the emulated device: against the CPU reference, and the same bits however memory is laid
+// out.
 #include <gtest/gtest.h>
 
 #include "engine/run/cpu/cpu_device.hpp"

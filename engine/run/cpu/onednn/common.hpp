@@ -152,7 +152,8 @@ Refusal refuse_unless_built(const OpDesc& op, Build build) {
         }
     }
     if (const auto* norm = std::get_if<BatchNormAttrs>(&op.attrs)) {
-        if (norm->activation != Activation::kNone || norm->residual || op.in.size() == 4 || op.in.size() == 6) {
+        if (norm->activation != Activation::kNone || norm->residual || norm->relu_input || op.in.size() == 4 ||
+            op.in.size() == 6) {
             return "takes no activation and no residual";
         }
     }

@@ -4,7 +4,8 @@
 //     SGD      m = mu m - lr g;  w += m, or with Nesterov w += mu m - lr g
 //     RMSprop  v = rho v + (1 - rho) g^2;  d = lr g / sqrt(v + eps);  w -= d, or m = mu m + d;  w -= m
 //     EMA      a = decay a + (1 - decay) w
-// With a loss scale (op.hpp) g is the gradient divided by it, skipped steps do not count, and an overflow changes nothing.
+// With a loss scale (op.hpp) g is the gradient divided by it, skipped steps do not count, and an overflow changes
+// nothing.
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 

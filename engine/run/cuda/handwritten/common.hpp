@@ -27,6 +27,12 @@ inline Activation activation_of(fer::Activation activation) {
     return Activation::kNone;
 }
 
+/// Stands for an optional result until the kernel runs: the size of a workspace may depend on whether it is wanted.
+inline float* wanted(bool there) {
+    static float somewhere;
+    return there ? &somewhere : nullptr;
+}
+
 /// All axes but the last, and the last.
 inline std::int64_t rows_of(const Shape& shape) {
     const std::int64_t c = shape[shape.rank() - 1];

@@ -161,6 +161,7 @@ Conv2dWgrad wgrad_args(const OpDesc& op) {
             .x = nullptr,
             .dy = nullptr,
             .dw = nullptr,
+            .dbias = wanted(op.out.size() == 2),
             .dtype = op.in[0].dtype,
             .dw_dtype = op.out[0].dtype,
             .tf32 = op.as<ConvAttrs>().tf32};
@@ -182,6 +183,7 @@ FirstConvWgrad first_wgrad_args(const OpDesc& op) {
     return {.shape = wgrad_shape<FirstConvShape>(op),
             .dy = nullptr,
             .dw = nullptr,
+            .dbias = wanted(op.out.size() == 2),
             .dtype = op.in[0].dtype,
             .dw_dtype = op.out[0].dtype};
 }

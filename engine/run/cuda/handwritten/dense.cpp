@@ -60,6 +60,7 @@ DenseWgrad wgrad_args(const OpDesc& op) {
     return {.x = nullptr,
             .dy = nullptr,
             .dw = nullptr,
+            .dbias = wanted(op.out.size() == 2),
             .n = to_int(op.in[0].shape[0]),
             .k = to_int(op.in[0].shape[1]),
             .m = to_int(op.in[1].shape[1]),

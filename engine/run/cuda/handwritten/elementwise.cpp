@@ -39,7 +39,8 @@ Kernel sum(const OpDesc& op) {
 Kernel drop(const OpDesc& op) {
     const auto& attrs = op.as<DropoutAttrs>();
     return [attrs, count = count_of(op), dtype = op.in[0].dtype](const Operands& t) {
-        port::dropout({t.in[0], t.out[0], t.input<std::int64_t>(1), count, attrs.rate, attrs.stream, dtype}, stream_of(t));
+        port::dropout({t.in[0], t.out[0], t.input<std::int64_t>(1), count, attrs.rate, attrs.stream, dtype},
+                      stream_of(t));
     };
 }
 
@@ -64,10 +65,10 @@ Refusal not_castable(const OpDesc& op) {
     return refusal(op);
 }
 
-constexpr std::array kRelu{Implementation{
-    "handwritten", refusal, nullptr, [](const OpDesc& op) { return activate(op, Activation::kRelu); }}};
-constexpr std::array kRelu6{Implementation{
-    "handwritten", refusal, nullptr, [](const OpDesc& op) { return activate(op, Activation::kRelu6); }}};
+constexpr std::array kRelu{
+    Implementation{"handwritten", refusal, nullptr, [](const OpDesc& op) { return activate(op, Activation::kRelu); }}};
+constexpr std::array kRelu6{
+    Implementation{"handwritten", refusal, nullptr, [](const OpDesc& op) { return activate(op, Activation::kRelu6); }}};
 constexpr std::array kReluGrad{Implementation{
     "handwritten", refusal, nullptr, [](const OpDesc& op) { return activation_gradient(op, Activation::kRelu); }}};
 constexpr std::array kRelu6Grad{Implementation{

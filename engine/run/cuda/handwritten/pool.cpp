@@ -73,14 +73,18 @@ Kernel average_backward(const OpDesc& op) {
 
 Kernel global_forward(const OpDesc& op) {
     const Shape& x = op.in[0].shape;
-    return [n = to_int(x[0]), places = to_int(x[1] * x[2]), c = to_int(x[3]), dtype = op.in[0].dtype](
-               const Operands& t) { global_avg_pool_fwd({t.in[0], t.out[0], n, places, c, dtype}, stream_of(t)); };
+    return
+        [n = to_int(x[0]), places = to_int(x[1] * x[2]), c = to_int(x[3]), dtype = op.in[0].dtype](const Operands& t) {
+            global_avg_pool_fwd({t.in[0], t.out[0], n, places, c, dtype}, stream_of(t));
+        };
 }
 
 Kernel global_backward(const OpDesc& op) {
     const Shape& x = op.out[0].shape;
-    return [n = to_int(x[0]), places = to_int(x[1] * x[2]), c = to_int(x[3]), dtype = op.in[0].dtype](
-               const Operands& t) { global_avg_pool_bwd({t.in[0], t.out[0], n, places, c, dtype}, stream_of(t)); };
+    return
+        [n = to_int(x[0]), places = to_int(x[1] * x[2]), c = to_int(x[3]), dtype = op.in[0].dtype](const Operands& t) {
+            global_avg_pool_bwd({t.in[0], t.out[0], n, places, c, dtype}, stream_of(t));
+        };
 }
 
 /// ZeroPad and Crop, alike too.

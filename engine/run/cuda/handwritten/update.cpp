@@ -122,9 +122,7 @@ Kernel average(const OpDesc& op) {
 
 /// The scale is the first word of its state.
 Kernel read_scale(const OpDesc&) {
-    return [](const Operands& t) {
-        port::cast({t.in[0], t.out[0], 1, DType::kF32, DType::kF32}, stream_of(t));
-    };
+    return [](const Operands& t) { port::cast({t.in[0], t.out[0], 1, DType::kF32, DType::kF32}, stream_of(t)); };
 }
 
 Kernel look_for_overflow(const OpDesc& op) {
