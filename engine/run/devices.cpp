@@ -34,16 +34,17 @@ constexpr std::array kEntries {
 };
 
 bool has_gpu() {
-    const Entry& cuda = kEntries[1];
-    if (cuda.runtime == nullptr) {
-        return false;
+    for (const Entry& entry : kEntries) {
+        if (entry.name == "cuda" && entry.runtime != nullptr) {
+            try {
+                entry.runtime();
+                return true;
+            } catch (const DeviceError&) {
+                return false;
+            }
+        }
     }
-    try {
-        cuda.runtime();
-        return true;
-    } catch (const DeviceError&) {
-        return false;
-    }
+    return false;
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ TEST_F(Look, PlansForAGpuAnywhere) {
         EXPECT_THAT(plan.out, HasSubstr(text));
     }
     EXPECT_THAT(ok("plan custom_cnn --device cuda --precision bf16 --explain conv2d_1").out,
-                HasSubstr("first declined: 64 input channels, the kernel takes up to 4"));
+                HasSubstr("first declined: 32 input channels, the kernel takes up to 4"));
     fails(2, "plan custom_cnn --device cpu --precision bf16", "the cpu computes in fp32, not in bf16");
     fails(2, "plan custom_cnn --device cuda --precision bf61", "unknown precision 'bf61'");
 }
