@@ -1,5 +1,6 @@
 #include "bench/kernels/families.hpp"
 #include "kernels/counters.hpp"
+#include "kernels/fill.hpp"
 #include "kernels/l2.hpp"
 #include "kernels/softmax_xent.hpp"
 
@@ -113,6 +114,10 @@ void add_counters(Cases& cases, std::int64_t batch) {
         return launch_of(advance, {.clock = m.updated_of<std::int64_t>({1, 4, 0, 0}), .batch = batch});
     };
     cases.add(step);
+
+    Case dloss = start("fill", kF32, "step", "1", true);
+    dloss.prepare = [](Memory& m) { return launch_of(fill, {.y = m.output_floats(1), .count = 1, .value = 1}); };
+    cases.add(dloss);
 
     Case sums = start("metrics", {"f64", DType::kF64}, "step", fmt::format("batch {}", batch), true);
     sums.prepare = [batch](Memory& m) {

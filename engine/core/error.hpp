@@ -52,6 +52,11 @@ public:
         hint_ = std::move(hint);
         return *this;
     }
+    /// Another exit status than that of its kind: a device that is missing is not one that broke down.
+    ErrorOf& counts_as(Fault fault) {
+        fault_ = fault;
+        return *this;
+    }
 };
 
 using InternalError = ErrorOf<Fault::kInternal>;

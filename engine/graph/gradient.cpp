@@ -48,15 +48,17 @@ void Gradients::start(ValueId loss, std::span<const ValueId> wrt) {
               graph_.value(loss).name);
 }
 
-std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt) {
+std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt, ValueId scale) {
     FER_CHECK(graph.value(loss).info.shape == Shape{}, "the loss must be a scalar, got {}",
               graph.value(loss).info.shape.str());
     Gradients gradients(graph);
     gradients.start(loss, wrt);
     const std::size_t forward_nodes = graph.nodes().size();
-    gradients.contributions_[static_cast<std::size_t>(loss)] = {
-        graph.apply1(OpKind::kConstant, "dloss", ScalarAttrs{1.0f}, {})};
-    graph.value(graph.nodes().back().outputs[0]).info.dtype = graph.value(loss).info.dtype;
+    if (scale == kNoValue) {
+        scale = graph.apply1(OpKind::kConstant, "dloss", ScalarAttrs{1.0f}, {});
+        graph.value(scale).info.dtype = graph.value(loss).info.dtype;
+    }
+    gradients.contributions_[static_cast<std::size_t>(loss)] = {scale};
 
     for (std::size_t i = forward_nodes; i-- > 0;) {
         const Node node = graph.nodes()[i];  // a copy: rules append nodes

@@ -23,7 +23,7 @@ public:
     void give(const Node& node, std::size_t k, ValueId contribution);
 
 private:
-    friend std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt);
+    friend std::vector<ValueId> differentiate(Graph&, ValueId, std::span<const ValueId>, ValueId);
 
     /// The sum of all contributions to d(value); several are joined by one explicit add.
     ValueId collect(ValueId value);
@@ -36,7 +36,8 @@ private:
 
 /// Appends the backward nodes and returns d(loss)/d(p) for each p of `wrt`, marked Role::kGradient when p is a
 /// parameter. Only what `wrt` needs is built: with a frozen trunk the backward pass stops at the first trained layer.
+/// `scale`: a scalar that multiplies all of them; kNoValue: 1.
 /// UsageError if the loss is not a scalar, does not depend on some p, or passes through an op without a gradient.
-std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt);
+std::vector<ValueId> differentiate(Graph& graph, ValueId loss, std::span<const ValueId> wrt, ValueId scale = kNoValue);
 
 }  // namespace fer

@@ -62,13 +62,15 @@ void grad_depthwise_conv(Gradients& g, const Node& node) {
 }
 
 void grad_dense(Gradients& g, const Node& node) {
-    const ValueId dy = before_activation(g, node, std::get<DenseAttrs>(node.attrs).activation);
+    const DenseAttrs attrs = std::get<DenseAttrs>(node.attrs);
+    const ValueId dy = before_activation(g, node, attrs.activation);
     if (g.wanted(node, 1)) {
-        const DenseAttrs w{.bias = node.inputs.size() == 3};
+        const DenseAttrs w{.bias = node.inputs.size() == 3, .tf32 = attrs.tf32};
         give_weight_gradients(g, node, g.graph().apply(OpKind::kDenseWgrad, sub(node, "dw"), w, {node.inputs[0], dy}));
     }
     if (g.wanted(node, 0)) {
-        g.give(node, 0, g.graph().apply1(OpKind::kDenseDgrad, sub(node, "dx"), DenseAttrs{}, {dy, node.inputs[1]}));
+        const DenseAttrs x{.tf32 = attrs.tf32};
+        g.give(node, 0, g.graph().apply1(OpKind::kDenseDgrad, sub(node, "dx"), x, {dy, node.inputs[1]}));
     }
 }
 
@@ -81,10 +83,23 @@ void grad_bias(Gradients& g, const Node& node) {
 }
 
 void grad_batch_norm(Gradients& g, const Node& node) {
-    const auto outputs =
-        g.graph().apply(OpKind::kBatchNormGrad, sub(node, "dx"), node.attrs,
-                        {g.of_output(node), node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]});
-    for (std::size_t i = 0; i < 3; ++i) {
+    BatchNormAttrs attrs = std::get<BatchNormAttrs>(node.attrs);
+    attrs.residual = node.inputs.size() == 4;
+    std::vector<ValueId> inputs{g.of_output(node), node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]};
+    if (attrs.residual || attrs.activation != Activation::kNone) {
+        inputs.insert(inputs.end(), {node.inputs[2], node.outputs[0]});
+    }
+    const auto outputs = g.graph().apply(OpKind::kBatchNormGrad, sub(node, "dx"), attrs, inputs);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        g.give(node, i, outputs[i]);
+    }
+}
+
+void grad_batch_norm_pool(Gradients& g, const Node& node) {
+    const auto outputs = g.graph().apply(OpKind::kBatchNormPoolGrad, sub(node, "dx"), node.attrs,
+                                         {g.of_output(node), node.outputs[0], node.outputs[1], node.inputs[0],
+                                          node.inputs[1], node.outputs[2], node.outputs[3], node.inputs[2]});
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
         g.give(node, i, outputs[i]);
     }
 }
@@ -92,9 +107,13 @@ void grad_batch_norm(Gradients& g, const Node& node) {
 void grad_batch_norm_inference(Gradients& g, const Node& node) {
     FER_CHECK(!g.wanted(node, 1) && !g.wanted(node, 2),
               "batch_norm_inference '{}': gamma and beta cannot be trained with frozen statistics", node.name);
+    const ValueId dy = before_activation(g, node, std::get<BatchNormAttrs>(node.attrs).activation);
     g.give(node, 0,
            g.graph().apply1(OpKind::kBatchNormInferenceGrad, sub(node, "dx"), node.attrs,
-                            {g.of_output(node), node.inputs[1], node.inputs[4]}));
+                            {dy, node.inputs[1], node.inputs[4]}));
+    if (node.inputs.size() == 6) {
+        g.give(node, 5, dy);
+    }
 }
 
 void grad_relu(Gradients& g, const Node& node) {
@@ -169,7 +188,9 @@ void grad_l2_penalty(Gradients& g, const Node& node) {
 
 void grad_cast(Gradients& g, const Node& node) {
     const CastAttrs back{g.graph().value(node.inputs[0]).info.dtype};
-    g.give(node, 0, g.graph().apply1(OpKind::kCast, sub(node, "dx"), back, {g.of_output(node)}));
+    const ValueId dy = g.of_output(node);  // that of weights is float32 already, whatever the products take
+    const bool there = g.graph().value(dy).info.dtype == back.to;
+    g.give(node, 0, there ? dy : g.graph().apply1(OpKind::kCast, sub(node, "dx"), back, {dy}));
 }
 
 }  // namespace fer::rules

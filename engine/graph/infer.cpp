@@ -149,9 +149,12 @@ Infos infer_bias(const OpDesc& op) {
     return like_input(op);
 }
 
-// (x, gamma, beta; moving_mean, moving_variance) -> y, batch mean, biased batch variance
+// (x, gamma, beta[, residual]; moving_mean, moving_variance) -> y, batch mean, biased batch variance
 Infos infer_batch_norm(const OpDesc& op) {
-    expect_inputs(op, 3, 3);
+    expect_inputs(op, 3, 4);
+    if (op.in.size() == 4) {
+        expect_shape(op, 3, op.in[0].shape);
+    }
     expect_real(op);
     FER_CHECK(op.state.size() == 2, "needs the two moving statistics, got {}", op.state.size());
     expect_shape(op, 1, channels(op));
@@ -160,9 +163,24 @@ Infos infer_batch_norm(const OpDesc& op) {
     return {op.in[0], {channels(op), stats}, {channels(op), stats}};
 }
 
-// (x, gamma, beta, mean, variance) -> y
+// batch_norm and then a 2x2 max pool: (x, gamma, beta; moving_mean, moving_variance) -> p, argmax, mean, variance
+Infos infer_batch_norm_pool(const OpDesc& op) {
+    expect_inputs(op, 3, 3);
+    expect_rank(op, 0, 4);
+    Infos infos = infer_batch_norm(op);
+    const Shape& x = op.in[0].shape;
+    const Shape p{x[0], x[1] / 2, x[2] / 2, x[3]};
+    infos[0].shape = p;
+    infos.insert(infos.begin() + 1, {p, DType::kU8});
+    return infos;
+}
+
+// (x, gamma, beta, mean, variance[, residual]) -> y
 Infos infer_batch_norm_inference(const OpDesc& op) {
-    expect_inputs(op, 5, 5);
+    expect_inputs(op, 5, 6);
+    if (op.in.size() == 6) {
+        expect_shape(op, 5, op.in[0].shape);
+    }
     expect_real(op);
     for (std::size_t i = 1; i < 5; ++i) {
         expect_shape(op, i, channels(op));

@@ -61,12 +61,31 @@ Infos infer_bias_grad(const OpDesc& op) {
     return {{channels(op), reduced(op.in[0].dtype)}};
 }
 
-// (dy, x, gamma, mean, variance) -> dx, dgamma, dbeta
+// (dy, x, gamma, mean, variance[, beta, y]) -> dx, dgamma, dbeta[, dresidual]; with an activation or a residual also
+// what the forward pass added and gave
 Infos infer_batch_norm_grad(const OpDesc& op) {
-    expect_inputs(op, 5, 5);
+    const auto& attrs = op.as<BatchNormAttrs>();
+    const std::size_t inputs = attrs.activation != Activation::kNone || attrs.residual ? 7 : 5;
+    expect_inputs(op, inputs, inputs);
     expect_shape(op, 1, op.in[0].shape);
+    if (inputs == 7) {
+        expect_shape(op, 6, op.in[0].shape);
+    }
     const DType real = reduced(op.in[0].dtype);
-    return {op.in[0], {channels(op), real}, {channels(op), real}};
+    Infos infos{op.in[0], {channels(op), real}, {channels(op), real}};
+    if (attrs.residual) {
+        infos.push_back(op.in[0]);
+    }
+    return infos;
+}
+
+// (dp, p, argmax, x, gamma, mean, variance, beta) -> dx, dgamma, dbeta
+Infos infer_batch_norm_pool_grad(const OpDesc& op) {
+    expect_inputs(op, 8, 8);
+    expect_shape(op, 1, op.in[0].shape);
+    expect_shape(op, 2, op.in[0].shape);
+    const DType real = reduced(op.in[0].dtype);
+    return {op.in[3], {channels(op), real}, {channels(op), real}};
 }
 
 // (dy, gamma, variance) -> dx
@@ -124,13 +143,21 @@ Infos infer_l2_grad(const OpDesc& op) {
     return like_input(op);
 }
 
-// (learning_rate, clock, gradient...; parameter..., moment per parameter...)
+namespace {
+
+bool is_loss_scale(const TensorInfo& info) { return info.shape == Shape{kLossScaleWords} && info.dtype == DType::kI32; }
+
+}  // namespace
+
+// (learning_rate, clock[, loss_scale], gradient...; parameter..., moment per parameter...)
 Infos infer_optimizer(const OpDesc& op) {
-    FER_CHECK(op.in.size() >= 3, "needs a learning rate, the clock and at least one gradient");
-    const std::size_t count = op.in.size() - 2;
+    const std::size_t first = first_gradient(op.in);
+    FER_CHECK(op.in.size() > first, "needs a learning rate, the clock and at least one gradient");
+    FER_CHECK(first == 2 || is_loss_scale(op.in[2]), "input 2 must be the loss scale, got {}", op.in[2].shape.str());
+    const std::size_t count = op.in.size() - first;
     FER_CHECK(op.state.size() % count == 0, "{} gradients, {} state tensors", count, op.state.size());
     for (std::size_t i = 0; i < op.state.size(); ++i) {
-        FER_CHECK(op.state[i].shape == op.in[2 + i % count].shape, "state {} does not match its gradient", i);
+        FER_CHECK(op.state[i].shape == op.in[first + i % count].shape, "state {} does not match its gradient", i);
     }
     return {};
 }
@@ -138,6 +165,26 @@ Infos infer_optimizer(const OpDesc& op) {
 // (value...; average...)
 Infos infer_ema(const OpDesc& op) {
     FER_CHECK(op.in.size() == op.state.size(), "{} values, {} averages", op.in.size(), op.state.size());
+    return {};
+}
+
+// (loss_scale) -> its scale
+Infos infer_loss_scale(const OpDesc& op) {
+    expect_inputs(op, 1, 1);
+    FER_CHECK(is_loss_scale(op.in[0]), "needs the loss scale, got {}", op.in[0].shape.str());
+    return {{Shape{}, DType::kF32}};
+}
+
+// (gradient...; loss_scale)
+Infos infer_check_gradients(const OpDesc& op) {
+    FER_CHECK(!op.in.empty(), "needs at least one gradient");
+    FER_CHECK(op.state.size() == 1 && is_loss_scale(op.state[0]), "needs the loss scale");
+    return {};
+}
+
+// (; loss_scale)
+Infos infer_update_loss_scale(const OpDesc& op) {
+    FER_CHECK(op.state.size() == 1 && is_loss_scale(op.state[0]), "needs the loss scale");
     return {};
 }
 

@@ -27,6 +27,7 @@ enum class OpKind : std::uint8_t {
     kDense,
     kBias,
     kBatchNorm,
+    kBatchNormPool,
     kBatchNormInference,
     kRelu,
     kRelu6,
@@ -51,6 +52,7 @@ enum class OpKind : std::uint8_t {
     kDenseWgrad,
     kBiasGrad,
     kBatchNormGrad,
+    kBatchNormPoolGrad,
     kBatchNormInferenceGrad,
     kReluGrad,
     kRelu6Grad,
@@ -67,6 +69,9 @@ enum class OpKind : std::uint8_t {
     kSgd,
     kRmsProp,
     kEma,
+    kLossScale,
+    kCheckGradients,
+    kUpdateLossScale,
     kMetrics,
     kAdvance,
     kCount
@@ -87,16 +92,22 @@ struct ConvAttrs {
     Shape input = {};   // dgrad only: the shape to produce
     Shape kernel = {};  // wgrad only: the shape to produce
     bool bias = false;  // wgrad only: also produce the bias gradient
+    bool tf32 = false;  // float32 operands may be rounded to 10 bits of mantissa
     bool operator==(const ConvAttrs&) const = default;
 };
 struct DenseAttrs {
     Activation activation = Activation::kNone;
     bool bias = false;  // wgrad only: also produce the bias gradient
+    bool tf32 = false;  // as in ConvAttrs
     bool operator==(const DenseAttrs&) const = default;
 };
+/// `activation` is applied after the residual, if there is one.
 struct BatchNormAttrs {
     double momentum = 0.99;
     double epsilon = 1e-3;
+    Activation activation = Activation::kNone;
+    bool residual = false;    // gradient only: also produce that of the residual
+    bool relu_input = false;  // gradients only: x is the output of a ReLU, whose gradient is taken too
     bool operator==(const BatchNormAttrs&) const = default;
 };
 struct PoolAttrs {
@@ -213,6 +224,24 @@ enum ClockField : int { kClockSeed = 0, kClockStep = 1, kClockCursor = 2, kClock
 
 /// Positions in the `metrics` tensor (f64), summed over the steps since it was last cleared.
 enum MetricField : int { kMetricLoss = 0, kMetricHits = 1, kMetricImages = 2, kMetricNonFinite = 3, kMetricFields = 4 };
+
+/// Dynamic loss scaling, in the `loss_scale` tensor (i32, 6 words). The loss is multiplied by `scale` before it is
+/// differentiated, gradients are divided by it in the optimizer. A gradient that is not finite sets `overflow`: the
+/// optimizer then changes nothing, the scale is halved and `skipped` counts it. 2000 good steps double the scale.
+struct LossScaleState {
+    float scale = 65536;
+    std::int32_t good = 0;
+    std::uint32_t overflow = 0;
+    std::uint32_t reserved = 0;
+    std::int64_t skipped = 0;
+};
+inline constexpr std::int64_t kLossScaleWords = sizeof(LossScaleState) / sizeof(std::int32_t);
+
+/// Inputs of an optimizer: learning rate, clock, the loss scale if there is one, then the gradients.
+inline bool has_loss_scale(const std::vector<TensorInfo>& inputs) {
+    return inputs.size() > 2 && inputs[2].dtype == DType::kI32;
+}
+inline std::size_t first_gradient(const std::vector<TensorInfo>& inputs) { return has_loss_scale(inputs) ? 3 : 2; }
 
 /// Output extent and leading padding of a window of `kernel` moving by `stride` over `size`:
 ///     same:  out = ceil(size/stride), total padding max((out-1)*stride + kernel - size, 0), the smaller half first

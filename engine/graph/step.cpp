@@ -103,7 +103,12 @@ void build_update(Step& step, const StepOptions& options, const std::vector<Valu
                   const std::vector<ValueId>& gradients) {
     Graph& graph = step.graph;
     const OptimizerNames names = names_of(options.optimizer);
+    const ValueId scale = graph.find(kLossScale);
     std::vector<ValueId> inputs{step.learning_rate, step.clock};
+    if (scale != kNoValue) {
+        graph.apply(OpKind::kCheckGradients, "check_gradients", NoAttrs{}, gradients, {scale});
+        inputs.push_back(scale);
+    }
     inputs.insert(inputs.end(), gradients.begin(), gradients.end());
     std::vector<ValueId> state = parameters;
     for (const std::string& moment : names.moments) {
@@ -115,6 +120,18 @@ void build_update(Step& step, const StepOptions& options, const std::vector<Valu
     }
     const Attributes attrs = std::visit([](const auto& a) { return Attributes(a); }, options.optimizer);
     graph.apply(names.kind, names.name, attrs, inputs, state);
+    if (scale != kNoValue) {
+        graph.apply(OpKind::kUpdateLossScale, "update_loss_scale", NoAttrs{}, {}, {scale});
+    }
+}
+
+/// What the gradients are multiplied by: fp16 would lose small ones otherwise.
+ValueId build_loss_scale(Step& step, const StepOptions& options) {
+    if (options.precision != Precision::kFp16) {
+        return kNoValue;
+    }
+    const ValueId state = step.graph.add(kLossScale, Role::kState, {{kLossScaleWords}, DType::kI32});
+    return step.graph.apply1(OpKind::kLossScale, "dloss", NoAttrs{}, {state});
 }
 
 }  // namespace
@@ -125,6 +142,7 @@ Step training_step(ModelBuilder model, const StepOptions& options) {
     const Built built = build_model(step, model, options, x, Mode::kTrain);
     build_loss(step, options, built, step.class_weights);
     step.fusions = fuse(step.graph, options.fuse);
+    apply_precision(step.graph, options.precision);
 
     std::vector<ValueId> parameters;
     for (const Variable& variable : step.variables) {
@@ -132,7 +150,11 @@ Step training_step(ModelBuilder model, const StepOptions& options) {
             parameters.push_back(variable.id);
         }
     }
-    const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters);
+    const ValueId scale = build_loss_scale(step, options);
+    const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters, scale);
+    for (const FusionCount& count : fuse(step.graph, options.fuse, FusionStage::kBackward)) {
+        step.fusions.push_back(count);
+    }
     build_update(step, options, parameters, gradients);
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
     return step;
@@ -147,6 +169,7 @@ Step evaluation_step(ModelBuilder model, const StepOptions& options) {
     plain.label_smoothing = 0;
     build_loss(step, plain, built, ones);
     step.fusions = fuse(step.graph, options.fuse);
+    apply_precision(step.graph, options.precision);
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
     return step;
 }

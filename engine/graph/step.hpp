@@ -7,6 +7,7 @@
 
 #include "engine/graph/fuse.hpp"
 #include "engine/graph/net.hpp"
+#include "engine/graph/precision.hpp"
 
 namespace fer {
 
@@ -33,6 +34,7 @@ struct StepOptions {
     float label_smoothing = 0;
     OptimizerAttrs optimizer = AdamAttrs{};
     std::string fuse = "on";
+    Precision precision = Precision::kFp32;
     DType real = DType::kF32;  // kF64: the whole step in float64, for checks
 };
 
@@ -56,6 +58,7 @@ inline constexpr const char* kClock = "clock";      // i64, ClockField
 inline constexpr const char* kMetrics = "metrics";  // f64, MetricField
 inline constexpr const char* kEvaluationClock = "evaluation/clock";
 inline constexpr const char* kEvaluationMetrics = "evaluation/metrics";
+inline constexpr const char* kLossScale = "loss_scale";        // i32, LossScaleState; with fp16 only
 inline constexpr const char* kLearningRate = "learning_rate";  // ()
 inline constexpr const char* kClassWeights = "class_weights";  // (classes)
 

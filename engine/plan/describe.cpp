@@ -1,5 +1,6 @@
 // The plan as a person reads it.
 #include <algorithm>
+#include <map>
 
 #include "engine/core/text.hpp"
 #include "engine/graph/op_table.hpp"
@@ -74,6 +75,22 @@ std::string explain_step(const Plan& plan, const PlanStep& step) {
     return text;
 }
 
+/// Every reason once, with the nodes it was given for.
+std::string declined_text(const Plan& plan) {
+    std::map<std::string, std::vector<std::string>> nodes;
+    for (const PlanStep& step : plan.steps) {
+        for (const Declined& d : step.declined) {
+            nodes[fmt::format("{}.{}: {}", name_of(step.op.kind), d.implementation, d.reason)].push_back(step.op.name);
+        }
+    }
+    std::string text;
+    for (const auto& [reason, names] : nodes) {
+        const std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
+        text += fmt::format("declined {} ({}{})\n", reason, names[0], more);
+    }
+    return text;
+}
+
 }  // namespace
 
 std::string describe(const Plan& plan, const std::string& explain) {
@@ -115,10 +132,12 @@ std::string describe(const Plan& plan, const std::string& explain) {
         line.erase(line.find_last_not_of(' ') + 1);
         text += line + "\n";
     }
+    text += declined_text(plan);
     text += fmt::format(
-        "arena {} (busiest step {}), weights, gradients and state {}, {:.2f} GFLOP, 0 allocations per step\n",
-        mib(plan.arena_bytes), mib(plan.busiest_bytes), mib(plan.persistent_bytes),
-        static_cast<double>(plan.flops()) * 1e-9);
+        "peak {}: arena {} (busiest step {}), weights, gradients and state {}\n"
+        "{:.2f} GFLOP and {} of memory traffic a step, 0 allocations\n",
+        mib(plan.arena_bytes + plan.persistent_bytes), mib(plan.arena_bytes), mib(plan.busiest_bytes),
+        mib(plan.persistent_bytes), static_cast<double>(plan.flops()) * 1e-9, mib(plan.traffic()));
     return text;
 }
 

@@ -14,12 +14,13 @@ namespace fer {
 /// Why an implementation cannot run a node; empty means it can.
 using Refusal = std::optional<std::string>;
 
-/// Addresses of one node's tensors, in the order of its descriptor, and its scratch memory.
+/// Addresses of one node's tensors, in the order of its descriptor, its scratch memory, and the queue to put work into.
 struct Operands {
     std::span<void* const> in;
     std::span<void* const> out;
     std::span<void* const> state;
     void* workspace = nullptr;
+    void* queue = nullptr;  // Runtime::queue()
 
     template <class T>
     const T* input(std::size_t i) const {
@@ -50,8 +51,16 @@ class Device {
 public:
     virtual ~Device() = default;
     virtual std::string_view name() const = 0;
+    /// The fusion rules (engine/graph/fuse.hpp) whose results this device has fast implementations of, as --fuse takes
+    /// them.
+    virtual std::string_view fusions() const = 0;
     /// In order of preference; the last accepts everything. Empty: the op does not exist on this device.
     virtual std::span<const Implementation> implementations(OpKind kind) const = 0;
 };
+
+/// What --fuse says, "on" being the rules that suit the device.
+inline std::string fusions_for(const Device& device, const std::string& choice) {
+    return choice == "on" ? std::string(device.fusions()) : choice;
+}
 
 }  // namespace fer

@@ -174,6 +174,7 @@ void lay_out(Plan& plan, const PlanOptions& options) {
     }
     const ArenaPlan arena = plan_arena(lifetimes, options.gap);
     plan.arena_bytes = arena.bytes;
+    plan.gap = options.gap;
     plan.busiest_bytes = arena.busiest_bytes;
     for (std::size_t i = 0; i < values; ++i) {
         plan.placements[at(owners[i])].offset = arena.offsets[i];
@@ -197,6 +198,28 @@ std::int64_t Plan::flops() const {
         total += flops_of(step.op);
     }
     return total;
+}
+
+std::int64_t Plan::traffic() const {
+    std::int64_t bytes = 0;
+    for (const PlanStep& step : steps) {
+        if (step.implementation == nullptr) {
+            continue;
+        }
+        if (step.op.kind == OpKind::kGather) {  // only the batch is read of the data set
+            bytes += 2 * step.op.out[0].bytes();
+            continue;
+        }
+        for (const auto* tensors : {&step.op.in, &step.op.out}) {
+            for (const TensorInfo& info : *tensors) {
+                bytes += info.bytes();
+            }
+        }
+        for (const TensorInfo& info : step.op.state) {
+            bytes += 2 * info.bytes();
+        }
+    }
+    return bytes;
 }
 
 std::map<std::string, std::string> parse_forced(const std::vector<std::string>& pairs) {

@@ -46,8 +46,11 @@ struct Plan {
     std::int64_t arena_bytes = 0;
     std::int64_t busiest_bytes = 0;
     std::int64_t persistent_bytes = 0;
+    std::int64_t gap = 0;  // PlanOptions::gap
 
     std::int64_t flops() const;
+    /// Bytes that the steps read and write if nothing stays in a cache: every operand once.
+    std::int64_t traffic() const;
 };
 
 struct PlanOptions {

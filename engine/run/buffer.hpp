@@ -1,36 +1,38 @@
-// Host memory that knows its size.
+// Memory of a device that knows its size.
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
+#include <utility>
 
-#include "engine/core/error.hpp"
+#include "engine/run/runtime.hpp"
 
 namespace fer {
 
 /// Zeroed bytes aligned for any vector unit. Counts every allocation, so that a test can show there is none per step.
 class Buffer {
 public:
-    static constexpr std::size_t kAlignment = 256;
-
-    Buffer() = default;
-    explicit Buffer(std::int64_t bytes) : bytes_(bytes) {
+    explicit Buffer(Runtime& runtime) : runtime_(&runtime) {}
+    Buffer(Runtime& runtime, std::int64_t bytes) : runtime_(&runtime), bytes_(bytes) {
         if (bytes > 0) {
             ++allocations();
-            const auto rounded = (static_cast<std::size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
-            memory_.reset(static_cast<char*>(std::aligned_alloc(kAlignment, rounded)));
-            if (memory_ == nullptr) {
-                throw MemoryError(fmt::format("out of memory: {} bytes could not be allocated", bytes))
-                    .try_this("a smaller --batch");
-            }
-            std::memset(memory_.get(), 0, rounded);
+            memory_ = static_cast<char*>(runtime.allocate(bytes));
+        }
+    }
+    Buffer(Buffer&& other) noexcept : runtime_(other.runtime_) { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        Buffer old(std::move(*this));
+        swap(other);
+        return *this;
+    }
+    ~Buffer() {
+        if (memory_ != nullptr) {
+            runtime_->release(memory_);
         }
     }
 
-    char* data() const { return memory_.get(); }
+    char* data() const { return memory_; }
     std::int64_t bytes() const { return bytes_; }
+    Runtime& runtime() const { return *runtime_; }
 
     static std::int64_t& allocations() {
         static std::int64_t count = 0;
@@ -38,10 +40,14 @@ public:
     }
 
 private:
-    struct Free {
-        void operator()(char* p) const { std::free(p); }
-    };
-    std::unique_ptr<char, Free> memory_;
+    void swap(Buffer& other) noexcept {
+        std::swap(runtime_, other.runtime_);
+        std::swap(memory_, other.memory_);
+        std::swap(bytes_, other.bytes_);
+    }
+
+    Runtime* runtime_;
+    char* memory_ = nullptr;
     std::int64_t bytes_ = 0;
 };
 

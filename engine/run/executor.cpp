@@ -1,7 +1,6 @@
 #include "engine/run/executor.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 namespace fer {
@@ -11,11 +10,40 @@ constexpr char kCanary = '\x5A';
 
 std::size_t at(ValueId id) { return static_cast<std::size_t>(id); }
 
+/// No infinity and no NaN: not all bits of the exponent are set.
+template <class Word>
+bool all_finite(const std::vector<char>& bytes, Word exponent) {
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof(Word)) {
+        Word word;
+        std::memcpy(&word, bytes.data() + i, sizeof word);
+        if ((word & exponent) == exponent) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool all_finite(const std::vector<char>& bytes, DType dtype) {
+    switch (dtype) {
+        case DType::kF64:
+            return all_finite(bytes, std::uint64_t{0x7ff0'0000'0000'0000});
+        case DType::kF32:
+            return all_finite(bytes, std::uint32_t{0x7f80'0000});
+        case DType::kBF16:
+            return all_finite(bytes, std::uint16_t{0x7f80});
+        case DType::kF16:
+            return all_finite(bytes, std::uint16_t{0x7c00});
+        default:
+            return true;
+    }
+}
+
 }  // namespace
 
 Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
-                   const std::map<std::string, const void*>& inputs)
-    : plan_(std::move(plan)) {
+                   const std::map<std::string, const void*>& inputs, bool record)
+    : plan_(std::move(plan)), runtime_(arena.runtime()), record_(record) {
+    FER_ASSERT(&variables.runtime() == &runtime_, "variables and arena belong to two runtimes");
     FER_CHECK(arena.bytes() >= plan_.arena_bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(),
               plan_.arena_bytes);
     addresses_.assign(plan_.placements.size(), nullptr);
@@ -68,6 +96,9 @@ void Executor::bind() {
                 bound_[s].ends.push_back(static_cast<char*>(addresses_[at(id)]) + plan_.graph.value(id).info.bytes());
             }
         }
+        if (bound_[s].workspace != nullptr) {
+            bound_[s].ends.push_back(static_cast<char*>(bound_[s].workspace) + plan_.steps[s].workspace_bytes);
+        }
     }
 }
 
@@ -78,39 +109,88 @@ void Executor::rebind(const std::string& input, const void* address) {
         }
     }
     bind();
+    recording_.reset();
 }
 
+// The first run is never recorded: on it kernels may still set themselves up.
 void Executor::run() {
+    if (!record_ || !seconds_.empty() || plan_.gap > 0) {
+        return run_step_by_step();
+    }
+    if (recording_ != nullptr) {
+        return recording_->start();
+    }
+    run_step_by_step();
+    recording_ = runtime_.record([this] {
+        for (std::size_t s = 0; s < bound_.size(); ++s) {
+            enqueue(s);
+        }
+    });
+    record_ = recording_ != nullptr;
+}
+
+void Executor::run_step_by_step() {
+    const bool guarded = plan_.gap > 0;
     for (std::size_t s = 0; s < bound_.size(); ++s) {
         const Bound& step = bound_[s];
-        if (!step.kernel) {
-            continue;
-        }
-        if constexpr (kCanaryBytes > 0) {
+        if (guarded) {
             write_canaries(step);
         }
-        const auto start = std::chrono::steady_clock::now();
-        step.kernel({step.in, step.out, step.state, step.workspace});
-        if (!seconds_.empty()) {
-            seconds_[s] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        if (seconds_.empty()) {
+            enqueue(s);
+        } else {
+            seconds_[s] += runtime_.seconds([&] { enqueue(s); });
         }
-        if constexpr (kCanaryBytes > 0) {
+        if (guarded) {
             check_canaries(step, plan_.steps[s].op.name);
         }
     }
 }
 
-// The plan left kCanaryBytes behind every buffer; a node's outputs get theirs just before it runs.
-void Executor::write_canaries(const Bound& step) {
-    for (char* end : step.ends) {
-        std::memset(end, kCanary, kCanaryBytes);
+void Executor::enqueue(std::size_t s) const {
+    const Bound& step = bound_[s];
+    if (!step.kernel) {
+        return;
+    }
+    try {
+        step.kernel({step.in, step.out, step.state, step.workspace, runtime_.queue()});
+    } catch (const DeviceError& error) {
+        throw DeviceError(fmt::format("node '{}': {}", plan_.steps[s].op.name, error.what()))
+            .because(error.why())
+            .counts_as(error.fault());
     }
 }
 
-void Executor::check_canaries(const Bound& step, const std::string& node) {
+std::string Executor::find_not_finite() {
+    for (std::size_t s = 0; s < bound_.size(); ++s) {
+        enqueue(s);
+        const Node& node = plan_.graph.nodes()[static_cast<std::size_t>(plan_.steps[s].node)];
+        for (const ValueId id : node.outputs) {
+            const TensorInfo& info = plan_.graph.value(id).info;
+            std::vector<char> bytes(static_cast<std::size_t>(info.bytes()));
+            runtime_.download(bytes.data(), addresses_[at(id)], info.bytes());
+            if (!all_finite(bytes, info.dtype)) {
+                return node.name;
+            }
+        }
+    }
+    return {};
+}
+
+// A node's results and scratch memory get theirs just before it runs.
+void Executor::write_canaries(const Bound& step) const {
+    const std::vector<char> canary(static_cast<std::size_t>(plan_.gap), kCanary);
+    for (char* end : step.ends) {
+        runtime_.upload(end, canary.data(), plan_.gap);
+    }
+}
+
+void Executor::check_canaries(const Bound& step, const std::string& node) const {
+    std::vector<char> found(static_cast<std::size_t>(plan_.gap));
     for (const char* end : step.ends) {
-        FER_ASSERT(std::all_of(end, end + kCanaryBytes, [](char c) { return c == kCanary; }),
-                   "'{}' wrote past the end of one of its outputs", node);
+        runtime_.download(found.data(), end, plan_.gap);
+        FER_ASSERT(std::ranges::count(found, kCanary) == plan_.gap,
+                   "'{}' wrote past the end of a result or of its scratch memory", node);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,12 +14,16 @@ namespace fer {
 /// One arena, used by one executor at a time: plans of different batches of one model share it.
 class Arena {
 public:
+    explicit Arena(Runtime& runtime = host_runtime()) : buffer_(runtime) {}
     /// Grows to hold `bytes`; executors built on it before must be built again.
     void reserve(std::int64_t bytes) {
         if (bytes > buffer_.bytes()) {
-            buffer_ = Buffer(bytes);
+            Runtime& runtime = buffer_.runtime();
+            buffer_ = Buffer(runtime);  // the old memory goes before the new comes
+            buffer_ = Buffer(runtime, bytes);
         }
     }
+    Runtime& runtime() const { return buffer_.runtime(); }
     char* data() const { return buffer_.data(); }
     std::int64_t bytes() const { return buffer_.bytes(); }
 
@@ -26,7 +31,7 @@ private:
     Buffer buffer_;
 };
 
-/// Bytes of known pattern behind every arena buffer in the checked build.
+/// Bytes of known pattern behind every buffer of the arena: PlanOptions::gap of every plan in the checked build.
 #ifdef FER_CHECKED
 inline constexpr std::int64_t kCanaryBytes = 64;
 #else
@@ -35,26 +40,37 @@ inline constexpr std::int64_t kCanaryBytes = 0;
 
 class Executor {
 public:
-    /// `inputs`: an address for every kInput value of the plan, by name. `variables` and `arena` must outlive this.
-    Executor(Plan plan, const Variables& variables, Arena& arena, const std::map<std::string, const void*>& inputs);
+    /// `inputs`: an address for every kInput value of the plan, by name. `variables` and `arena` must outlive this and
+    /// lie in the memory of one runtime. `record`: the second and later runs repeat a recording of all steps, where
+    /// the device can record.
+    Executor(Plan plan, const Variables& variables, Arena& arena, const std::map<std::string, const void*>& inputs,
+             bool record = true);
 
-    /// Runs every step once. In the checked build, verifies the canaries and names the node that broke one.
+    /// Enqueues every step once.
     void run();
+    /// The same one by one, without a recording. If the plan has gaps, verifies the canaries in them and names the node
+    /// that wrote past the end of a result or of its scratch memory.
+    void run_step_by_step();
+    bool recorded() const { return recording_ != nullptr; }
+    /// Runs the steps one by one up to the first whose results are not all finite, and returns its name; empty if all
+    /// of them are. Slow: it looks at every result.
+    std::string find_not_finite();
 
     const Plan& plan() const { return plan_; }
     void rebind(const std::string& input, const void* address);
 
     /// A value after run(): kept values, persistent values, or whatever nothing has overwritten since.
     template <class T>
-    std::span<const T> read(ValueId id) const {
+    std::vector<T> read(ValueId id) const {
         const Value& value = plan_.graph.value(id);
         FER_CHECK(value.info.dtype == DTypeOf<T>::value, "'{}' is {}, not {}", value.name, name_of(value.info.dtype),
                   name_of(DTypeOf<T>::value));
-        return {static_cast<const T*>(addresses_[static_cast<std::size_t>(id)]),
-                static_cast<std::size_t>(value.info.shape.count())};
+        std::vector<T> values(static_cast<std::size_t>(value.info.shape.count()));
+        runtime_.download(values.data(), addresses_[static_cast<std::size_t>(id)], value.info.bytes());
+        return values;
     }
 
-    /// Seconds spent in each step so far when timing is on.
+    /// Seconds spent in each step so far when timing is on; then nothing is recorded.
     void time_steps(bool on) { seconds_.assign(on ? plan_.steps.size() : 0, 0.0); }
     const std::vector<double>& step_seconds() const { return seconds_; }
 
@@ -62,17 +78,21 @@ private:
     struct Bound {
         Kernel kernel;
         std::vector<void*> in, out, state;
-        std::vector<char*> ends;  // of the outputs that lie in the arena
+        std::vector<char*> ends;  // of what it writes in the arena
         void* workspace = nullptr;
     };
 
     void bind();
-    static void write_canaries(const Bound& step);
-    static void check_canaries(const Bound& step, const std::string& node);
+    void enqueue(std::size_t step) const;
+    void write_canaries(const Bound& step) const;
+    void check_canaries(const Bound& step, const std::string& node) const;
 
     Plan plan_;
+    Runtime& runtime_;
+    bool record_;
     std::vector<void*> addresses_;  // per value
     std::vector<Bound> bound_;      // per step
+    std::unique_ptr<Recording> recording_;
     std::vector<double> seconds_;
 };
 

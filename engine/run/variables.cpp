@@ -39,15 +39,27 @@ double initial(const Variable& variable, const RandomStream& random, std::uint64
 template <class T>
 void fill(const Variables& variables, const std::string& name, const Variable& variable, std::uint64_t seed) {
     const RandomStream random(seed, 0, stream_of(name));
-    const std::span<T> values = variables.get<T>(name);
+    std::vector<T> values(static_cast<std::size_t>(variables.at(name).info.shape.count()));
     for (std::size_t i = 0; i < values.size(); ++i) {
         values[i] = static_cast<T>(initial(variable, random, i));
+    }
+    variables.write(name, std::span<const T>(values));
+}
+
+void fill_ones(const Variables& variables, const std::string& name) {
+    const TensorInfo& info = variables.at(name).info;
+    const auto count = static_cast<std::size_t>(info.shape.count());
+    if (info.dtype == DType::kF64) {
+        variables.write(name, std::span<const double>(std::vector<double>(count, 1.0)));
+    } else {
+        variables.write(name, std::span<const float>(std::vector<float>(count, 1.0f)));
     }
 }
 
 }  // namespace
 
-Variables::Variables(std::span<const Graph* const> graphs) {
+Variables::Variables(std::span<const Graph* const> graphs, Runtime& runtime)
+    : parameters_(runtime), gradients_(runtime), state_(runtime) {
     std::map<std::string, std::int64_t> offsets;
     std::map<std::string, std::string> parameter_of;  // gradient -> parameter
     std::int64_t parameter_bytes = 0;
@@ -72,9 +84,9 @@ Variables::Variables(std::span<const Graph* const> graphs) {
             end += aligned(value.info.bytes());
         }
     }
-    parameters_ = Buffer(parameter_bytes);
-    gradients_ = Buffer(parameter_of.empty() ? 0 : parameter_bytes);
-    state_ = Buffer(state_bytes);
+    parameters_ = Buffer(runtime, parameter_bytes);
+    gradients_ = Buffer(runtime, parameter_of.empty() ? 0 : parameter_bytes);
+    state_ = Buffer(runtime, state_bytes);
     for (auto& [name, entry] : entries_) {
         switch (entry.role) {
             case Role::kParameter:
@@ -103,6 +115,21 @@ const Variables::Entry& Variables::at(std::string_view name) const {
     return found->second;
 }
 
+std::vector<char> Variables::read_bytes(const Entry& entry) const {
+    std::vector<char> bytes(static_cast<std::size_t>(entry.info.bytes()));
+    runtime().download(bytes.data(), entry.address, entry.info.bytes());
+    return bytes;
+}
+
+void Variables::write_bytes(const Entry& entry, const void* bytes) const {
+    runtime().upload(entry.address, bytes, entry.info.bytes());
+}
+
+void Variables::clear(std::string_view name) const {
+    const Entry& entry = at(name);
+    runtime().clear(entry.address, entry.info.bytes());
+}
+
 void initialize(const Variables& variables, const Step& step, std::uint64_t seed) {
     for (const Variable& variable : step.variables) {
         const std::string& name = step.graph.value(variable.id).name;
@@ -114,16 +141,16 @@ void initialize(const Variables& variables, const Step& step, std::uint64_t seed
     }
     for (const char* name : {kClassWeights, "unweighted"}) {
         if (variables.has(name)) {
-            if (variables.at(name).info.dtype == DType::kF64) {
-                std::ranges::fill(variables.get<double>(name), 1.0);
-            } else {
-                std::ranges::fill(variables.get<float>(name), 1.0f);
-            }
+            fill_ones(variables, name);
         }
+    }
+    if (variables.has(kLossScale)) {
+        const LossScaleState start;
+        variables.write_bytes(variables.at(kLossScale), &start);
     }
     for (const char* name : {kClock, kEvaluationClock}) {
         if (variables.has(name)) {
-            variables.get<std::int64_t>(name)[kClockSeed] = static_cast<std::int64_t>(seed);
+            variables.write(name, static_cast<std::int64_t>(seed), kClockSeed);
         }
     }
 }

@@ -24,23 +24,57 @@ public:
 
     /// Lays out the persistent values of all graphs; values of one name are one tensor. Zeroed.
     /// UsageError if two graphs disagree about a shape or type.
-    explicit Variables(std::span<const Graph* const> graphs);
+    explicit Variables(std::span<const Graph* const> graphs, Runtime& runtime = host_runtime());
 
     bool has(std::string_view name) const { return entries_.find(name) != entries_.end(); }
     /// UsageError names the nearest when there is none of that name.
     const Entry& at(std::string_view name) const;
     const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
+    Runtime& runtime() const { return parameters_.runtime(); }
     std::int64_t bytes() const { return parameters_.bytes() + gradients_.bytes() + state_.bytes(); }
 
+    /// The tensor itself, where the host may address it.
     template <class T>
     std::span<T> get(std::string_view name) const {
+        FER_ASSERT(runtime().host_memory(), "'{}' lies in the memory of a device", name);
+        const Entry& entry = typed<T>(name);
+        return {reinterpret_cast<T*>(entry.address), static_cast<std::size_t>(entry.info.shape.count())};
+    }
+    /// A copy, after all work so far.
+    template <class T>
+    std::vector<T> read(std::string_view name) const {
+        const Entry& entry = typed<T>(name);
+        std::vector<T> values(static_cast<std::size_t>(entry.info.shape.count()));
+        runtime().download(values.data(), entry.address, entry.info.bytes());
+        return values;
+    }
+    std::vector<char> read_bytes(const Entry& entry) const;
+    void write_bytes(const Entry& entry, const void* bytes) const;
+    /// The first `values.size()` elements from `first` on, in the order of the queue.
+    template <class T>
+    void write(std::string_view name, std::span<const T> values, std::int64_t first = 0) const {
+        const Entry& entry = typed<T>(name);
+        const auto count = static_cast<std::int64_t>(values.size());
+        FER_CHECK(first + count <= entry.info.shape.count(), "'{}' has {} elements, {} were written", name,
+                  entry.info.shape.count(), first + count);
+        runtime().upload(entry.address + first * static_cast<std::int64_t>(sizeof(T)), values.data(),
+                         count * static_cast<std::int64_t>(sizeof(T)));
+    }
+    template <class T>
+    void write(std::string_view name, T value, std::int64_t first = 0) const {
+        write(name, std::span<const T>(&value, 1), first);
+    }
+    void clear(std::string_view name) const;
+
+private:
+    template <class T>
+    const Entry& typed(std::string_view name) const {
         const Entry& entry = at(name);
         FER_CHECK(entry.info.dtype == DTypeOf<T>::value, "'{}' is {}, not {}", name, name_of(entry.info.dtype),
                   name_of(DTypeOf<T>::value));
-        return {reinterpret_cast<T*>(entry.address), static_cast<std::size_t>(entry.info.shape.count())};
+        return entry;
     }
 
-private:
     std::map<std::string, Entry, std::less<>> entries_;
     Buffer parameters_, gradients_, state_;
 };

@@ -115,6 +115,21 @@ void check_state(const SafetensorsFile& file, const std::string& path, const Var
     }
 }
 
+/// Copies of variables, as a file takes them.
+class Snapshot {
+public:
+    void take(const std::string& name, const Variables& variables) {
+        const Variables::Entry& entry = variables.at(name);
+        bytes_.push_back(variables.read_bytes(entry));
+        tensors_.push_back({name, entry.info.dtype, entry.info.shape, bytes_.back().data()});
+    }
+    const std::vector<TensorView>& tensors() const { return tensors_; }
+
+private:
+    std::vector<std::vector<char>> bytes_;
+    std::vector<TensorView> tensors_;
+};
+
 }  // namespace
 
 double EpochRow::monitored(const std::string& name) const {
@@ -129,12 +144,11 @@ double EpochRow::monitored(const std::string& name) const {
 
 void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step,
                    const ModelCard& card) {
-    std::vector<TensorView> tensors;
+    Snapshot snapshot;
     for (const std::string& name : weight_names(step)) {
-        const Variables::Entry& entry = variables.at(name);
-        tensors.push_back({name, entry.info.dtype, entry.info.shape, entry.address});
+        snapshot.take(name, variables);
     }
-    write_safetensors(path, tensors, {{"fer.model", dump(to_json(card))}});
+    write_safetensors(path, snapshot.tensors(), {{"fer.model", dump(to_json(card))}});
 }
 
 ModelCard read_card(const SafetensorsFile& file, const std::string& path) {
@@ -181,20 +195,21 @@ void load_weights(const SafetensorsFile& file, const std::string& path, const Va
     }
     for (const std::string& name : names) {
         const auto* entry = file.find(name);
-        std::memcpy(variables.at(name).address, file.data(*entry), entry->end - entry->begin);
+        variables.write_bytes(variables.at(name), file.data(*entry));
     }
 }
 
 void write_state(const std::filesystem::path& path, const Variables& variables,
                  const std::map<std::string, std::vector<char>>& best_weights, const Progress& progress,
                  const ModelCard& card) {
-    std::vector<TensorView> tensors;
+    Snapshot snapshot;
     for (const auto& [name, entry] : variables.entries()) {
         // The doubles of the metrics travel as they are: an interrupted epoch goes on summing.
         if (entry.role != Role::kGradient) {
-            tensors.push_back({name, entry.info.dtype, entry.info.shape, entry.address});
+            snapshot.take(name, variables);
         }
     }
+    std::vector<TensorView> tensors = snapshot.tensors();
     for (const auto& [name, bytes] : best_weights) {
         const TensorInfo& info = variables.at(name).info;
         tensors.push_back({kBestPrefix + name, info.dtype, info.shape, bytes.data()});
@@ -214,7 +229,7 @@ Progress read_state(const std::filesystem::path& path, const Variables& variable
     for (const auto& [name, entry] : variables.entries()) {
         if (entry.role != Role::kGradient) {
             const auto* stored = file.find(name);
-            std::memcpy(entry.address, file.data(*stored), stored->end - stored->begin);
+            variables.write_bytes(entry, file.data(*stored));
         }
     }
     for (const auto& entry : file.entries()) {

@@ -42,6 +42,7 @@ struct TrainConfig {
     double width = 1;
     std::int64_t seed = 0;
     std::string fuse = "on";
+    std::string precision = "auto";
 };
 
 struct OptimizerConfig {

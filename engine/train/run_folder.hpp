@@ -24,6 +24,7 @@ struct Manifest {
     std::int64_t parameters = 0;
     std::string data_fingerprint;
     std::string split;
+    std::string device, hardware, precision;
 };
 
 /// run.json: what ran, on what, and how it ended.

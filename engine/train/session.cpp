@@ -5,25 +5,73 @@
 namespace fer {
 namespace {
 
-StepOptions with_data(StepOptions options, const Dataset& data) {
-    options.input.images = data.size();
-    options.input.stored_height = data.height;
-    options.input.stored_width = data.width;
-    return options;
-}
-
 StepOptions with_batch(StepOptions options, std::int64_t batch) {
     options.batch = batch;
     return options;
 }
 
-Variables make_variables(const Step& training, const Step& evaluation, Session::Use use) {
+Variables make_variables(const Step& training, const Step& evaluation, Session::Use use, Runtime& runtime) {
     std::vector<const Graph*> graphs;
     if (use == Session::Use::kTrain) {
         graphs.push_back(&training.graph);
     }
     graphs.push_back(&evaluation.graph);
-    return Variables(graphs);
+    return Variables(graphs, runtime);
+}
+
+constexpr std::int64_t kIndexBytes = sizeof(std::int32_t);
+
+template <class T>
+Buffer resident(Runtime& runtime, std::span<const T> data) {
+    Buffer buffer(runtime, static_cast<std::int64_t>(data.size_bytes()));
+    runtime.upload(buffer.data(), data.data(), buffer.bytes());
+    return buffer;
+}
+
+/// Those of the caller with what data and device decide.
+StepOptions session_options(const StepOptions& given, const Dataset& data, const Device& device) {
+    FER_CHECK(data.size() > 0, "the data set is empty");
+    StepOptions options = given;
+    options.input.images = data.size();
+    options.input.stored_height = data.height;
+    options.input.stored_width = data.width;
+    options.fuse = fusions_for(device, given.fuse);
+    return options;
+}
+
+/// Bytes of a session that steps `batch` images at a time.
+std::int64_t bytes_needed(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
+                          Session::Use use, const PlanOptions& how) {
+    const Step step = use == Session::Use::kTrain ? training_step(model, options) : evaluation_step(model, options);
+    const Plan plan = make_plan(step.graph, device, how);
+    const std::int64_t resident = static_cast<std::int64_t>(data.pixels.size()) + 3 * data.size() * kIndexBytes;
+    return plan.arena_bytes + plan.persistent_bytes + resident;
+}
+
+/// MemoryError, before anything is allocated, with need, free memory and the largest batch that fits.
+PlanOptions checked_for_memory(ModelBuilder model, const StepOptions& options, const Dataset& data,
+                               const Device& device, const Runtime& runtime, Session::Use use, PlanOptions how) {
+    how.gap = kCanaryBytes;
+    const std::optional<std::int64_t> free = runtime.free_bytes();
+    if (!free) {
+        return how;
+    }
+    const auto needed = [&](std::int64_t batch) {
+        return bytes_needed(model, with_batch(options, batch), data, device, use, how);
+    };
+    const std::int64_t need = needed(options.batch);
+    if (need <= *free) {
+        return how;
+    }
+    std::int64_t fits = 0;
+    for (std::int64_t bad = options.batch; bad - fits > 1;) {
+        const std::int64_t middle = (fits + bad) / 2;
+        (needed(middle) <= *free ? fits : bad) = middle;
+    }
+    const auto gigabytes = [](std::int64_t bytes) { return static_cast<double>(bytes) * 1e-9; };
+    throw MemoryError(fmt::format("out of device memory: batch {} needs {:.2f} GB, {:.2f} GB are free", options.batch,
+                                  gigabytes(need), gigabytes(*free)))
+        .try_this(fits == 0 ? "a smaller --width, or --device cpu" : fmt::format("--batch {} fits", fits));
 }
 
 Metrics to_metrics(std::span<const double> sums) {
@@ -34,58 +82,79 @@ Metrics to_metrics(std::span<const double> sums) {
 
 }  // namespace
 
-Session::Session(ModelBuilder model, StepOptions options, const Dataset& data, const Device& device, Use use,
-                 PlanOptions plan)
+Session::Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
+                 Runtime& runtime, Use use, PlanOptions plan, bool record)
     : model_(model),
-      options_(with_data(std::move(options), data)),
+      options_(session_options(options, data, device)),
       data_(data),
       device_(device),
+      runtime_(runtime),
       use_(use),
-      plan_(std::move(plan)),
+      plan_(checked_for_memory(model, options_, data, device, runtime, use, std::move(plan))),
+      record_(record),
       training_(use == Use::kTrain ? training_step(model, options_) : Step{}),
       evaluation_(evaluation_step(model, options_)),
-      variables_(make_variables(training_, evaluation_, use)),
-      training_order_(static_cast<std::size_t>(data.size())),
-      evaluation_order_(static_cast<std::size_t>(data.size())) {
-    FER_CHECK(data.size() > 0, "the data set is empty");
-    plan_.gap = kCanaryBytes;
+      variables_(make_variables(training_, evaluation_, use, runtime)),
+      arena_(runtime),
+      images_(runtime),
+      labels_(runtime),
+      training_order_(runtime, data.size() * kIndexBytes),
+      evaluation_order_(runtime, data.size() * kIndexBytes) {
+    if (!runtime.host_memory()) {
+        images_ = resident(runtime, std::span(data.pixels));
+        labels_ = resident(runtime, std::span(data.labels));
+    }
+    if (use == Use::kTrain) {
+        const Variables::Entry& metrics = variables_.at(kMetrics);
+        watch_ = runtime.watch(metrics.address, metrics.info.bytes());
+    }
 }
 
 void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor) {
-    FER_CHECK(order.size() <= training_order_.size(), "{} images asked of a data set of {}", order.size(),
-              data_.size());
-    std::ranges::copy(order, training_order_.begin());
-    variables_.get<std::int64_t>(kClock)[kClockCursor] = cursor;
+    FER_CHECK(static_cast<std::int64_t>(order.size()) <= data_.size(), "{} images asked of a data set of {}",
+              order.size(), data_.size());
+    runtime_.upload(training_order_.data(), order.data(), static_cast<std::int64_t>(order.size_bytes()));
+    variables_.write(kClock, cursor, kClockCursor);
 }
 
 void Session::train(std::int64_t images) { executor(Use::kTrain, images).run(); }
 
-Metrics Session::training_metrics() const { return to_metrics(variables_.get<double>(kMetrics)); }
+Metrics Session::training_metrics() const { return to_metrics(variables_.read<double>(kMetrics)); }
 
-void Session::clear_training_metrics() { std::ranges::fill(variables_.get<double>(kMetrics), 0.0); }
-
-void Session::set_learning_rate(float rate) { variables_.get<float>(kLearningRate)[0] = rate; }
-
-void Session::set_class_weights(std::span<const float> weights) {
-    std::ranges::copy(weights, variables_.get<float>(kClassWeights).begin());
+std::optional<Metrics> Session::glance_at_metrics() {
+    watch_->refresh();
+    const void* sums = watch_->arrived();
+    if (sums == nullptr) {
+        return std::nullopt;
+    }
+    return to_metrics({static_cast<const double*>(sums), kMetricFields});
 }
 
+std::string Session::find_not_finite() {
+    variables_.write(kClock, std::int64_t{0}, kClockCursor);
+    return executor(Use::kTrain, std::min(options_.batch, data_.size())).find_not_finite();
+}
+
+void Session::clear_training_metrics() { variables_.clear(kMetrics); }
+
+void Session::set_learning_rate(float rate) { variables_.write(kLearningRate, rate); }
+
+void Session::set_class_weights(std::span<const float> weights) { variables_.write(kClassWeights, weights); }
+
 Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
-    std::ranges::copy(indices, evaluation_order_.begin());
-    const std::span<double> sums = variables_.get<double>(kEvaluationMetrics);
-    std::ranges::fill(sums, 0.0);
-    const std::span<std::int64_t> clock = variables_.get<std::int64_t>(kEvaluationClock);
-    clock[kClockCursor] = 0;
+    runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
+    variables_.clear(kEvaluationMetrics);
+    variables_.write(kEvaluationClock, std::int64_t{0}, kClockCursor);
     Evaluation result;
     const auto total = static_cast<std::int64_t>(indices.size());
     result.probabilities.reserve(static_cast<std::size_t>(total * options_.classes));
-    while (clock[kClockCursor] < total) {
-        Executor& run = executor(Use::kEvaluateOnly, std::min(options_.batch, total - clock[kClockCursor]));
+    for (std::int64_t done = 0; done < total; done += options_.batch) {
+        Executor& run = executor(Use::kEvaluateOnly, std::min(options_.batch, total - done));
         run.run();
-        const std::span<const float> p = run.read<float>(evaluation_.probabilities);
+        const std::vector<float> p = run.read<float>(evaluation_.probabilities);
         result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
     }
-    result.metrics = to_metrics(sums);
+    result.metrics = to_metrics(variables_.read<double>(kEvaluationMetrics));
     return result;
 }
 
@@ -102,11 +171,11 @@ Executor& Session::executor(Use use, std::int64_t images) {
         arena_.reserve(plan.arena_bytes);
     }
     const std::map<std::string, const void*> inputs{
-        {kImages, data_.pixels.data()},
-        {kLabels, data_.labels.data()},
+        {kImages, runtime_.host_memory() ? static_cast<const void*>(data_.pixels.data()) : images_.data()},
+        {kLabels, runtime_.host_memory() ? static_cast<const void*>(data_.labels.data()) : labels_.data()},
         {kOrder, (use == Use::kTrain ? training_order_ : evaluation_order_).data()}};
     auto& made = executors_[{use, images}];
-    made = std::make_unique<Executor>(std::move(plan), variables_, arena_, inputs);
+    made = std::make_unique<Executor>(std::move(plan), variables_, arena_, inputs, record_);
     return *made;
 }
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -29,9 +30,10 @@ class Session {
 public:
     enum class Use { kTrain, kEvaluateOnly };
 
-    /// `data` must outlive the session. `options.input.images` and stored size are taken from it.
-    Session(ModelBuilder model, StepOptions options, const Dataset& data, const Device& device, Use use,
-            PlanOptions plan = {});
+    /// `data` must outlive the session. `options.input.images` and stored size are taken from it. `record`: a step is
+    /// recorded once and repeated, where the device can.
+    Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device, Runtime& runtime,
+            Use use, PlanOptions plan = {}, bool record = true);
 
     const Variables& variables() const { return variables_; }
     const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }
@@ -39,10 +41,16 @@ public:
 
     /// Sets the images of the epoch, in training order, and the first one to take.
     void set_order(std::span<const std::int32_t> order, std::int64_t cursor = 0);
-    /// One optimizer step on the next `images` of the order.
+    /// Enqueues one optimizer step on the next `images` of the order.
     void train(std::int64_t images);
+    /// After all steps so far: waits for them.
     Metrics training_metrics() const;
+    /// The newest that has arrived, without waiting; asks for newer ones.
+    std::optional<Metrics> glance_at_metrics();
     void clear_training_metrics();
+    /// After a loss that was not finite: the first node of the step that gives such a result, on the weights as they
+    /// are now and the first images of the order. Spoils the training state.
+    std::string find_not_finite();
     void set_learning_rate(float rate);
     void set_class_weights(std::span<const float> weights);
 
@@ -60,12 +68,16 @@ private:
     StepOptions options_;
     const Dataset& data_;
     const Device& device_;
+    Runtime& runtime_;
     Use use_;
     PlanOptions plan_;
+    bool record_;
     Step training_, evaluation_;
     Variables variables_;
     Arena arena_;
-    std::vector<std::int32_t> training_order_, evaluation_order_;
+    Buffer images_, labels_;  // on a device with memory of its own
+    Buffer training_order_, evaluation_order_;
+    std::unique_ptr<Watch> watch_;
     std::map<std::pair<Use, std::int64_t>, std::unique_ptr<Executor>> executors_;
 };
 

@@ -36,6 +36,7 @@ constexpr std::array kSettings{
     Setting{"train.label_smoothing",  "",             "mass spread over all classes",                             FER_FIELD(train.label_smoothing), 0, 0.99},
     Setting{"train.width",            "--width",      "factor on filters and hidden units",                       FER_FIELD(train.width), 1e-3, 16},
     Setting{"train.seed",             "--seed",       "of weights, order, dropout and augmentation",              FER_FIELD(train.seed), 0, 9.2e18},
+    Setting{"train.precision",        "--precision",  "auto: bf16 on cuda, else fp32",                            FER_FIELD(train.precision), -kInf, kInf, "auto|fp32|tf32|bf16|fp16"},
     Setting{"train.fuse",             "--fuse",       "on, off, or rules separated by commas",                    FER_FIELD(train.fuse)},
     Setting{"optimizer.name",         "--optimizer",  "",                                                         FER_FIELD(optimizer.name), -kInf, kInf, "adam|sgd|rmsprop"},
     Setting{"optimizer.lr",           "--lr",         "learning rate",                                            FER_FIELD(optimizer.lr), 1e-12, 1e3},

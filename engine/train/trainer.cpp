@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "engine/core/file.hpp"
@@ -86,7 +85,7 @@ void Trainer::resume() {
 
 Outcome Trainer::run(const std::atomic<bool>& stop) {
     while (!progress_.finished && progress_.epoch < config_.train.epochs) {
-        if (!train_epoch(stop)) {
+        if (!train_epoch_on_device(stop)) {
             save(true);
             return Outcome::kInterrupted;
         }
@@ -98,6 +97,19 @@ Outcome Trainer::run(const std::atomic<bool>& stop) {
         }
     }
     return progress_.finished ? Outcome::kStoppedEarly : Outcome::kFinished;
+}
+
+// What lies in the memory of a device that failed is not saved.
+bool Trainer::train_epoch_on_device(const std::atomic<bool>& stop) {
+    try {
+        return train_epoch(stop);
+    } catch (const DeviceError& error) {
+        throw DeviceError(
+            fmt::format("{}, in epoch {} at image {}", error.what(), progress_.epoch + 1, progress_.images))
+            .because(error.why())
+            .try_this("fer doctor; the last saved state is whole: --resume goes on from it")
+            .counts_as(error.fault());
+    }
 }
 
 // False: interrupted. The order of an epoch depends on the seed and its number only.
@@ -122,11 +134,16 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
         const std::int64_t images = std::min(batch, total - progress_.images);
         session_.train(images);
         progress_.images += images;
-        if (!session_.training_metrics().finite) {
-            refuse_divergence(false);
+        // On a device that runs behind the host the newest metrics are some steps old, or have been shown already.
+        if (const std::optional<Metrics> seen = session_.glance_at_metrics()) {
+            if (!seen->finite) {
+                refuse_divergence(false);
+            }
+            observer_.step_done((progress_.images + batch - 1) / batch, steps, *seen, seconds_since(start));
         }
-        observer_.step_done((progress_.images + batch - 1) / batch, steps, session_.training_metrics(),
-                            seconds_since(start));
+    }
+    if (!session_.training_metrics().finite) {
+        refuse_divergence(false);
     }
     progress_.seconds += seconds_since(start);
     // A fused ReLU of the CPU library takes NaN for 0, so weights can be lost while the loss still looks well.
@@ -141,7 +158,7 @@ bool Trainer::end_of_epoch() {
     const double before = progress_.history.empty() ? 0.0 : progress_.history.back().seconds;
     const double training_seconds = progress_.seconds - before;
     progress_.seconds += seconds_since(start);
-    const float rate = session_.variables().get<float>(kLearningRate)[0];
+    const float rate = session_.variables().read<float>(kLearningRate)[0];
     const EpochRow row{progress_.epoch + 1,
                        progress_.seconds,
                        trained.loss,
@@ -195,14 +212,13 @@ bool Trainer::end_of_epoch() {
 void Trainer::take_best_weights() {
     for (const Variable& variable : session_.step().variables) {
         const std::string& name = session_.step().graph.value(variable.id).name;
-        const Variables::Entry& entry = session_.variables().at(name);
-        best_weights_[name].assign(entry.address, entry.address + entry.info.bytes());
+        best_weights_[name] = session_.variables().read_bytes(session_.variables().at(name));
     }
 }
 
 void Trainer::restore_best_weights() {
     for (const auto& [name, bytes] : best_weights_) {
-        std::memcpy(session_.variables().at(name).address, bytes.data(), bytes.size());
+        session_.variables().write_bytes(session_.variables().at(name), bytes.data());
     }
 }
 
@@ -223,7 +239,7 @@ void Trainer::save(bool weights) {
 std::string Trainer::first_not_finite() const {
     for (const Variable& variable : session_.step().variables) {
         const std::string& name = session_.step().graph.value(variable.id).name;
-        const std::span<const float> values = session_.variables().get<float>(name);
+        const std::vector<float> values = session_.variables().read<float>(name);
         if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) {
             return name;
         }
@@ -231,16 +247,18 @@ std::string Trainer::first_not_finite() const {
     return {};
 }
 
-void Trainer::refuse_divergence(bool loss_is_finite) const {
+void Trainer::refuse_divergence(bool loss_is_finite) {
     const std::string culprit = first_not_finite();
     if (loss_is_finite && culprit.empty()) {
         return;
     }
+    const std::string node = session_.find_not_finite();
     throw DivergedError(fmt::format("{} not finite in epoch {}, {} images in",
                                     loss_is_finite ? "the weights are" : "the loss is", progress_.epoch + 1,
                                     progress_.images))
-        .because(fmt::format("first tensor that is not finite: {}",
-                             culprit.empty() ? "none: the loss itself overflowed" : culprit))
+        .because(fmt::format("first tensor that is not finite: {}; first node of the step that gives such a result: {}",
+                             culprit.empty() ? "none, the loss itself overflowed" : culprit,
+                             node.empty() ? "none on the first images" : node))
         .try_this("a smaller --lr; the best weights so far are kept");
 }
 

@@ -53,6 +53,7 @@ public:
     const Progress& progress() const { return progress_; }
 
 private:
+    bool train_epoch_on_device(const std::atomic<bool>& stop);
     bool train_epoch(const std::atomic<bool>& stop);
     /// True: training stops here.
     bool end_of_epoch();
@@ -62,7 +63,7 @@ private:
     /// The name of the first variable that holds NaN or infinity; empty if none does.
     std::string first_not_finite() const;
     /// Throws DivergedError unless the loss and all variables are finite.
-    void refuse_divergence(bool loss_is_finite) const;
+    void refuse_divergence(bool loss_is_finite);
     std::string relative(const std::filesystem::path& path) const;
 
     const Config& config_;

@@ -23,7 +23,9 @@ void check(cudaError_t code, const char* call, const std::source_location& at) {
     if (code == cudaErrorMemoryAllocation) {
         throw MemoryError(what).because(why);
     }
-    throw DeviceError(what).because(why);
+    const bool missing = code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver ||
+                         code == cudaErrorNoKernelImageForDevice || code == cudaErrorSystemDriverMismatch;
+    throw DeviceError(what).because(why).counts_as(missing ? Fault::kDevice : Fault::kInternal);
 }
 
 }  // namespace fer::FER_PORT

@@ -24,7 +24,8 @@ TEST_P(Help, FitsOnAScreen) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
                          ::testing::Values("", "train", "evaluate", "predict", "summary", "plan", "data", "data info",
-                                           "data preview", "data export", "recipe", "recipe list", "recipe show"),
+                                           "data preview", "data export", "recipe", "recipe list", "recipe show",
+                                           "doctor"),
                          [](const auto& at) { return fmt::format("Case{}", at.index); });
 
 using Look = ProgramTest;
@@ -137,13 +138,46 @@ INSTANTIATE_TEST_SUITE_P(
         Slip{"train --data synthetic:70 --name a/b", "--name is the name of a folder, not a path: 'a/b'", ""}),
     [](const auto& at) { return fmt::format("Case{}", at.index); });
 
-TEST_F(Look, NoCudaInThisBuild) {
-    for (const char* line : {"train --device cuda", "train --device cuda:1", "plan simpler_cnn --device cuda",
-                             "evaluate run --device cuda", "predict run x.png --device cuda"}) {
-        const Outcome outcome = fails(4, line, "this build has no CUDA device");
+// "no CUDA device found", or "this build has no device 'cuda'".
+TEST_F(Look, NoGpuHere) {
+    const Outcome seen = ok("doctor");
+    if (seen.out.find("ok    cuda") != std::string::npos) {
+        GTEST_SKIP() << "there is one";
+    }
+    EXPECT_THAT(seen.out, HasSubstr("warn  cuda"));
+    for (const char* line : {"train simpler_cnn --data synthetic:70 --device cuda", "evaluate run --device cuda",
+                             "predict run x.png --device cuda"}) {
+        const Outcome outcome = fails(4, line, "device");
         EXPECT_THAT(outcome.err, HasSubstr("try: --device cpu"));
     }
     EXPECT_TRUE(tree().empty());
+}
+
+TEST_F(Look, DoctorLooksAtDevicesFoldersAndData) {
+    const Outcome seen = ok("doctor --data synthetic:70");
+    for (const char* line :
+         {"ok    fer ", "ok    cpu ", "ok    runs ", "ok    data      synthetic:70: 56 train / 14 val / 14 test"}) {
+        EXPECT_THAT(seen.out, HasSubstr(line));
+    }
+    const Outcome lost = fer("doctor --data nowhere.zip");
+    EXPECT_EQ(lost.status, 3);
+    EXPECT_THAT(lost.out, HasSubstr("fail  data      no data at 'nowhere.zip'"));
+    EXPECT_TRUE(tree().empty());
+}
+
+// A plan needs no hardware.
+TEST_F(Look, PlansForAGpuAnywhere) {
+    if (ok("--version").out.find("cuda") == std::string::npos) {
+        GTEST_SKIP() << "this build has no cuda";
+    }
+    const Outcome plan = ok("plan custom_cnn --device cuda --precision bf16 --batch 64");
+    for (const char* text : {"conv2d.first", "conv2d.handwritten", "cast.handwritten", "declined", "peak ", "GFLOP"}) {
+        EXPECT_THAT(plan.out, HasSubstr(text));
+    }
+    EXPECT_THAT(ok("plan custom_cnn --device cuda --precision bf16 --explain conv2d_1").out,
+                HasSubstr("first declined: 32 input channels, the kernel takes up to 4"));
+    fails(2, "plan custom_cnn --device cpu --precision bf16", "the cpu computes in fp32, not in bf16");
+    fails(2, "plan custom_cnn --device cuda --precision bf61", "unknown precision 'bf61'");
 }
 
 struct BadFile {

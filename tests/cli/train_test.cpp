@@ -97,6 +97,37 @@ TEST_F(Train, DivergenceIsExitSix) {
                 StartsWith("failed: the loss is not finite"));
 }
 
+// The CUDA executor and kernels from the command line, without a GPU.
+TEST_F(Train, OnTheEmulatedDevice) {
+    if (ok("--version").out.find("emulated") == std::string::npos) {
+        GTEST_SKIP() << "this build has no emulated device";
+    }
+    ok("train custom_cnn --device emulated --data synthetic:64 --width 0.125 --epochs 1 --precision bf16");
+    const auto manifest = read_json("runs/train/custom_cnn/run.json");
+    EXPECT_EQ(manifest["device"], "emulated");
+    EXPECT_EQ(manifest["precision"], "bf16");
+    const Outcome there = ok("evaluate runs/train/custom_cnn --device emulated --out there");
+    const Outcome here = ok("evaluate runs/train/custom_cnn --device cpu --out here");
+    EXPECT_NEAR(read_json("there/metrics.json")["loss"].get<double>(),
+                read_json("here/metrics.json")["loss"].get<double>(), 1e-4);
+}
+
+TEST_F(Train, OutOfDeviceMemoryNamesABatchThatFits) {
+    if (ok("--version").out.find("emulated") == std::string::npos) {
+        GTEST_SKIP() << "this build has no emulated device";
+    }
+    const std::string command = "train custom_cnn --device emulated --data synthetic:70 --dry-run --batch ";
+    const Outcome full = fer(command + "8192");
+    EXPECT_EQ(full.status, 5);
+    EXPECT_THAT(full.err, HasSubstr("out of device memory: batch 8192 needs "));
+    const std::string hint = "  try: --batch ";
+    const std::size_t at = full.err.find(hint);
+    ASSERT_NE(at, std::string::npos) << full.err;
+    const int fits = std::stoi(full.err.substr(at + hint.size()));
+    EXPECT_GT(fits, 64);
+    EXPECT_EQ(fer(command + std::to_string(fits + 1)).status, 5);
+}
+
 TEST_F(Train, StopsEarlyAndSaysWhy) {
     const Outcome train = ok(kTiny + " --epochs 30 --patience 1 --lr 0.05");
     EXPECT_THAT(train.err, ::testing::ContainsRegex("Epoch [0-9]+: early stopping, val_loss has not improved on "));

@@ -41,8 +41,8 @@ public:
 
     void outputs_match(bool training, double allowed) {
         const std::string prefix = training ? "training/" : "";
-        EXPECT_TRUE(close(net_.probabilities(training), net_.golden().template get<double>(prefix + "probabilities"),
-                          {allowed, 0}));
+        EXPECT_TRUE(close(std::span<const T>(net_.probabilities(training)),
+                          net_.golden().template get<double>(prefix + "probabilities"), {allowed, 0}));
         const double loss = net_.golden().template get<double>(prefix + "loss")[0];
         EXPECT_TRUE(close(net_.loss(training), loss, {0, bounds_.loss}));
     }
@@ -62,7 +62,7 @@ public:
             if (net_.tensors()[i]["zero_gradient"].template get<bool>()) {
                 continue;  // exactly zero but for rounding
             }
-            const std::vector<double> got = golden_sample(net_.gradient(i));
+            const std::vector<double> got = golden_sample(std::span<const T>(net_.gradient(i)));
             const auto want = net_.golden().template get<double>(fmt::format("gradient/{}", i));
             errors.push_back(nmse(std::span<const double>(got), want));
             EXPECT_LE(errors.back(), bounds_.gradient_nmse_worst);

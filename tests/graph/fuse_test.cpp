@@ -2,9 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "engine/graph/fuse.hpp"
 #include "engine/graph/net.hpp"
 #include "engine/graph/op_table.hpp"
+#include "engine/graph/step.hpp"
+#include "models/models.hpp"
 #include "tests/support/expect_error.hpp"
 
 namespace fer::test {
@@ -75,8 +79,61 @@ TEST(Fuse, ActivationDoesNotJumpOverABias) {
 TEST(Fuse, ABatchNormBetweenKeepsTheActivationOutside) {
     Layers l;
     l.net.conv(3, 3).batch_norm().relu();
-    fuse(l.graph, "on");
+    fuse(l.graph, "bias,activation");
     EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "batch_norm", "relu"));
+}
+
+TEST(Fuse, ABatchNormTakesInSumAndActivation) {
+    Layers l;
+    l.net.conv(3, 3).batch_norm().relu6();
+    const ValueId before = l.net.here();
+    l.net.conv(3, 3).batch_norm();
+    const ValueId main = l.net.here();
+    l.net.from(before).conv(3, 1).batch_norm().add(main).relu();
+    const ValueId end = l.net.here();
+    const auto counts = fuse(l.graph, "on");
+    EXPECT_EQ(counts[2].rule, "norm");
+    EXPECT_EQ(counts[2].count, 2);
+    // The norm of the main branch now stands where the sum stood, after the other branch.
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "batch_norm", "conv2d", "conv2d", "batch_norm", "batch_norm"));
+    const Node& last = l.graph.nodes().back();
+    EXPECT_EQ(last.inputs.size(), 4u);
+    EXPECT_EQ(last.outputs[0], end);
+    EXPECT_EQ(std::get<BatchNormAttrs>(last.attrs).activation, Activation::kRelu);
+    EXPECT_EQ(std::get<BatchNormAttrs>(l.graph.nodes()[1].attrs).activation, Activation::kRelu6);
+}
+
+TEST(Fuse, ABatchNormTakesInThePoolBehindIt) {
+    Layers l;
+    l.net.conv(3, 3).relu().batch_norm().max_pool();
+    const ValueId end = l.net.here();
+    fuse(l.graph, "on");
+    EXPECT_THAT(l.kinds(), ElementsAre("conv2d", "batch_norm_pool"));
+    EXPECT_EQ(l.graph.nodes().back().outputs[0], end);
+    EXPECT_EQ(l.graph.nodes().back().outputs.size(), 4u);
+
+    Layers odd;  // 3 is not 2
+    odd.net.conv(3, 3).relu().batch_norm().max_pool(3, 2);
+    fuse(odd.graph, "on");
+    EXPECT_THAT(odd.kinds(), ElementsAre("conv2d", "batch_norm", "max_pool"));
+}
+
+// The convolution's ReLU is behind its result, which the norm reads.
+TEST(Fuse, TheGradientOfABatchNormTakesInTheReluBeforeIt) {
+    StepOptions options;
+    options.input.images = options.batch = 2;
+    const auto kinds = [&](const char* fusions) {
+        options.fuse = fusions;
+        std::map<std::string_view, int> counts;
+        const Step step = training_step(models::simpler_cnn, options);
+        for (const Node& node : step.graph.nodes()) {
+            ++counts[name_of(node.kind)];
+        }
+        return counts;
+    };
+    EXPECT_EQ(kinds("bias,activation,norm_pool")["relu_grad"], 4);
+    EXPECT_EQ(kinds("on")["relu_grad"], 2);
+    EXPECT_EQ(kinds("on")["batch_norm_pool_grad"], 2);
 }
 
 TEST(Fuse, ValuesReadElsewhereStayOutside) {
@@ -102,8 +159,9 @@ TEST(Fuse, UnknownRulesNameTheNearest) {
     Layers l;
     EXPECT_THAT(error_of<UsageError>([&] { fuse(l.graph, "activatoin"); }),
                 AllOf(HasSubstr("unknown fusion rule 'activatoin'"), HasSubstr("did you mean 'activation'?")));
-    EXPECT_THAT(error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
-                AllOf(HasSubstr("'everything'"), HasSubstr("one of: on, off, bias, activation")));
+    EXPECT_THAT(
+        error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
+        AllOf(HasSubstr("'everything'"), HasSubstr("one of: on, off, bias, activation, norm, norm_pool, norm_mask")));
 }
 
 }  // namespace

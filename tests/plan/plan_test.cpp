@@ -138,14 +138,20 @@ TEST(Plan, BatchesOfOneModelAgreeOnPersistentValues) {
     EXPECT_GT(make_plan(b.graph, cpu_device(true)).arena_bytes, make_plan(a.graph, cpu_device(true)).arena_bytes);
 }
 
+Step fused_step() {
+    StepOptions options = two_images();
+    options.fuse = cpu_device().fusions();
+    return training_step(models::simpler_cnn, options);
+}
+
 // On the reference: scratch sizes of a library depend on the processor.
 TEST(PlanText, TrainingStep) {
-    const Step step = training_step(models::simpler_cnn, two_images());
+    const Step step = fused_step();
     expect_golden_text(describe(make_plan(step.graph, cpu_device(true))), "tests/plan/simpler_cnn_b2.plan.txt");
 }
 
 TEST(PlanText, ExplainsOneNode) {
-    const Step step = training_step(models::simpler_cnn, two_images());
+    const Step step = fused_step();
     expect_golden_text(describe(make_plan(step.graph, cpu_device(true)), "batch_normalization"),
                        "tests/plan/simpler_cnn_b2.explain.txt");
 }
@@ -215,11 +221,11 @@ TEST(Executor, AddsUpSecondsPerStep) {
     EXPECT_GT(executor.step_seconds()[0], 0);
 }
 
-#ifdef FER_CHECKED
 /// Writes one element too many.
 class Overrunning : public Device {
 public:
     std::string_view name() const override { return "overrunning"; }
+    std::string_view fusions() const override { return "off"; }
     std::span<const Implementation> implementations(OpKind) const override {
         static const Implementation list[] = {{"careless", nullptr, nullptr, [](const OpDesc& op) -> Kernel {
                                                    const auto count = static_cast<std::size_t>(op.out[0].shape.count());
@@ -237,7 +243,7 @@ TEST(Executor, CanariesNameTheNodeThatBrokeThem) {
     const Graph* graphs[] = {&g};
     const Variables variables(graphs);
     PlanOptions options;
-    options.gap = kCanaryBytes;
+    options.gap = 64;
     Plan plan = make_plan(g, Overrunning(), options);
     Arena arena;
     arena.reserve(plan.arena_bytes);
@@ -245,7 +251,6 @@ TEST(Executor, CanariesNameTheNodeThatBrokeThem) {
     Executor executor(std::move(plan), variables, arena, {{"x", x.data()}});
     EXPECT_THAT(error_of<InternalError>([&] { executor.run(); }), HasSubstr("'culprit' wrote past the end"));
 }
-#endif
 
 TEST(Variables, NamesTheNearest) {
     const Step step = evaluation_step(models::simpler_cnn, two_images());

@@ -175,7 +175,7 @@ Bits execute(const Graph& graph, const Device& device, const PlanOptions& option
     }
     for (const ValueId id : graph.kept()) {
         const auto values = executor.read<float>(id);
-        bits[graph.value(id).name] = bytes_at(values.data(), static_cast<std::int64_t>(values.size_bytes()));
+        bits[graph.value(id).name] = bytes_at(values.data(), graph.value(id).info.bytes());
     }
     return bits;
 }

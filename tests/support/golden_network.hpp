@@ -80,8 +80,8 @@ public:
     GoldenNetwork(const models::Model& model, const Device& device, const std::string& fusions = "on")
         : golden_(golden_path("networks/" + std::string(model.name) + ".safetensors")),
           tensors_(nlohmann::json::parse(golden_.metadata().at("tensors"))),
-          inference_(network_graph(model, Mode::kInfer, DTypeOf<T>::value, fusions)),
-          training_(network_graph(model, Mode::kTrain, DTypeOf<T>::value, fusions)),
+          inference_(network_graph(model, Mode::kInfer, DTypeOf<T>::value, fusions_for(device, fusions))),
+          training_(network_graph(model, Mode::kTrain, DTypeOf<T>::value, fusions_for(device, fusions))),
           images_(as_type(golden_images({model.height, model.width, model.channels}))),
           labels_(golden_labels()) {
         const Graph* graphs[] = {&training_.graph, &inference_.graph};
@@ -101,7 +101,7 @@ public:
     void infer() { infer_->run(); }
     void train() { train_->run(); }
 
-    std::span<const T> probabilities(bool training) const {
+    std::vector<T> probabilities(bool training) const {
         return training ? train_->template read<T>(training_.probabilities)
                         : infer_->template read<T>(inference_.probabilities);
     }
@@ -111,7 +111,7 @@ public:
     }
     std::span<const T> variable(std::size_t i) const { return variables_->template get<T>(name_of_variable(i)); }
     /// Of the i-th variable, which must be trainable.
-    std::span<const T> gradient(std::size_t i) const {
+    std::vector<T> gradient(std::size_t i) const {
         const auto at = std::ranges::find(training_.trained, training_.variables[i].id) - training_.trained.begin();
         return train_->template read<T>(training_.gradients[static_cast<std::size_t>(at)]);
     }

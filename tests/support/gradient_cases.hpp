@@ -14,11 +14,13 @@ inline const std::set<OpKind> kNoGradient{
     OpKind::kConstant,
     // gradients: nobody differentiates twice
     OpKind::kConv2dDgrad, OpKind::kConv2dWgrad, OpKind::kDepthwiseDgrad, OpKind::kDepthwiseWgrad, OpKind::kDenseDgrad,
-    OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormInferenceGrad, OpKind::kReluGrad,
-    OpKind::kRelu6Grad, OpKind::kSoftmaxGrad, OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad,
-    OpKind::kGlobalAvgPoolGrad, OpKind::kCrop, OpKind::kUnflatten, OpKind::kL2Grad,
+    OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad,
+    OpKind::kBatchNormInferenceGrad, OpKind::kReluGrad, OpKind::kRelu6Grad, OpKind::kSoftmaxGrad,
+    OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad, OpKind::kGlobalAvgPoolGrad, OpKind::kCrop,
+    OpKind::kUnflatten, OpKind::kL2Grad,
     // updates
-    OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kMetrics, OpKind::kAdvance};
+    OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients,
+    OpKind::kUpdateLossScale, OpKind::kMetrics, OpKind::kAdvance};
 
 inline std::vector<GradientCase> conv_cases(bool depthwise) {
     struct Row {
@@ -118,6 +120,44 @@ inline std::vector<GradientCase> batch_norm_cases(bool inference) {
             } else {
                 cases.push_back({name, OpKind::kBatchNorm, attrs, {{x}, {c}, {c}}, {{c}, {c, Fill::kPositive}}});
             }
+            if (x.count() < 15) {  // an activation might let nothing through, and then nothing shows a wrong gradient
+                continue;
+            }
+            for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
+                BatchNormAttrs fused = attrs;
+                fused.activation = activation;
+                const std::string with = fmt::format("{} activation {} ", name, static_cast<int>(activation));
+                if (inference) {
+                    cases.push_back({with + "and residual",
+                                     OpKind::kBatchNormInference,
+                                     fused,
+                                     {{x},
+                                      {c, Fill::kRandom, false},
+                                      {c, Fill::kRandom, false},
+                                      {c, Fill::kRandom, false},
+                                      {c, Fill::kPositive, false},
+                                      {x}}});
+                    continue;
+                }
+                const std::vector<CaseInput> moving{{c}, {c, Fill::kPositive}};
+                cases.push_back({with, OpKind::kBatchNorm, fused, {{x}, {c}, {c}}, moving});
+                cases.push_back({with + "and residual", OpKind::kBatchNorm, fused, {{x}, {c}, {c}, {x}}, moving});
+            }
+        }
+    }
+    return cases;
+}
+
+inline std::vector<GradientCase> batch_norm_pool_cases() {
+    std::vector<GradientCase> cases;
+    for (const Shape& x : {Shape{2, 4, 6, 2}, Shape{3, 5, 5, 3}}) {
+        const Shape c{x.back()};
+        for (const Activation activation : {Activation::kNone, Activation::kRelu}) {
+            cases.push_back({fmt::format("{} activation {}", x.str(), static_cast<int>(activation)),
+                             OpKind::kBatchNormPool,
+                             BatchNormAttrs{.momentum = 0.9, .activation = activation},
+                             {{x}, {c}, {c}},
+                             {{c}, {c, Fill::kPositive}}});
         }
     }
     return cases;
@@ -196,6 +236,8 @@ inline std::vector<GradientCase> gradient_cases(OpKind kind) {
                     {"frozen_input", kind, NoAttrs{}, {{{2, 2}, Fill::kRandom, false}, {{2}}}}};
         case OpKind::kBatchNorm:
             return batch_norm_cases(false);
+        case OpKind::kBatchNormPool:
+            return batch_norm_pool_cases();
         case OpKind::kBatchNormInference:
             return batch_norm_cases(true);
         case OpKind::kRelu:

@@ -24,7 +24,7 @@ inline constexpr unsigned char kPoison = 0xFF;  // NaN in every floating type
 /// A tensor with sentinels behind it.
 class Guarded {
 public:
-    explicit Guarded(std::int64_t bytes) : buffer_(bytes + kSentinelBytes), bytes_(bytes) {
+    explicit Guarded(std::int64_t bytes) : buffer_(host_runtime(), bytes + kSentinelBytes), bytes_(bytes) {
         std::memset(buffer_.data(), kPoison, static_cast<std::size_t>(bytes));
         std::memset(buffer_.data() + bytes, kSentinel, static_cast<std::size_t>(kSentinelBytes));
     }

@@ -27,10 +27,11 @@ public:
             grow(fmt::format("op{}", i));
         }
         loss();
-        if (pick(2) == 0) {
+        const bool fused = pick(2) == 0;
+        if (fused) {
             fuse(graph, "on");
         }
-        update();
+        update(fused);
     }
 
     Graph graph;
@@ -154,8 +155,11 @@ private:
         graph.apply(OpKind::kMetrics, "metrics_update", NoAttrs{}, {total_, xent[2]}, {metrics});
     }
 
-    void update() {
+    void update(bool fused) {
         const auto gradients = differentiate(graph, total_, parameters_);
+        if (fused) {
+            fuse(graph, "on", FusionStage::kBackward);
+        }
         std::vector<ValueId> inputs{rate_, clock_};
         inputs.insert(inputs.end(), gradients.begin(), gradients.end());
         std::vector<ValueId> updated = parameters_;

@@ -180,11 +180,9 @@ INSTANTIATE_TEST_SUITE_P(Mistakes, ConfigText,
 /// Every setting at a value that is not its default.
 Config all_changed() {
     Config config;
-    const std::map<std::string_view, std::string_view> choices{{"data.split", "official"},
-                                                               {"augment.fill_mode", "reflect"},
-                                                               {"augment.affine_mode", "centred"},
-                                                               {"train.class_weight", "balanced"},
-                                                               {"optimizer.name", "sgd"}};
+    const std::map<std::string_view, std::string_view> choices{
+        {"data.split", "official"},         {"augment.fill_mode", "reflect"}, {"augment.affine_mode", "centred"},
+        {"train.class_weight", "balanced"}, {"train.precision", "fp16"},      {"optimizer.name", "sgd"}};
     for (const Setting& s : settings()) {
         const Field field = s.field(config);
         if (auto* const* text = std::get_if<std::string*>(&field)) {

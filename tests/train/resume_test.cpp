@@ -155,5 +155,38 @@ TEST(Resume, AStopBeforeTheFirstStepSavesTheStart) {
     expect_same_files(folder / "parts", folder / "whole");
 }
 
+// The CUDA executor: recorded steps, state in the device's memory, a scale of the loss in fp16.
+class ResumeOnDevice : public ::testing::TestWithParam<Precision> {};
+
+TEST_P(ResumeOnDevice, EndsAsIfNeverStopped) {
+    const auto names = device_names();
+    if (std::ranges::count(names, "emulated") == 0) {
+        GTEST_SKIP() << "this build has no emulated device";
+    }
+    const auto run = [&](const TemporaryFolder& folder, const char* name) {
+        return std::make_unique<SmallRun>(eventful_config(), folder / name, SmallRun::default_faces(), small_net,
+                                          std::map<std::string, std::string>{}, find_device("emulated"), GetParam());
+    };
+    const TemporaryFolder folder;
+    ASSERT_EQ(run(folder, "whole")->run(), Outcome::kFinished);
+    for (const int stop_after : {1, 4, 7, 11}) {
+        SCOPED_TRACE(stop_after);
+        const std::string name = fmt::format("parts{}", stop_after);
+        {
+            const auto first = run(folder, name.c_str());
+            first->watcher.stop_after = stop_after;
+            ASSERT_EQ(first->run(), Outcome::kInterrupted);
+        }
+        const auto second = run(folder, name.c_str());
+        second->resume();
+        ASSERT_EQ(second->run(), Outcome::kFinished);
+        expect_same_files(folder / "whole", folder / name);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, ResumeOnDevice,
+                         ::testing::Values(Precision::kFp32, Precision::kBf16, Precision::kFp16),
+                         [](const auto& at) { return std::string(name_of(at.param)); });
+
 }  // namespace
 }  // namespace fer::test

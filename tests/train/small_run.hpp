@@ -13,6 +13,7 @@
 #include "engine/core/file.hpp"
 #include "engine/data/synthetic.hpp"
 #include "engine/run/cpu/cpu_device.hpp"
+#include "engine/run/devices.hpp"
 #include "engine/train/trainer.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -83,11 +84,12 @@ struct Watcher : TrainObserver {
 class SmallRun {
 public:
     explicit SmallRun(Config config, std::filesystem::path folder = {}, const Dataset& data = default_faces(),
-                      ModelBuilder net = small_net, const std::map<std::string, std::string>& force = {})
+                      ModelBuilder net = small_net, const std::map<std::string, std::string>& force = {},
+                      const Device& device = cpu_device(), Precision precision = Precision::kFp32)
         : config_(std::move(config)),
           data_(data),
           split_(split_folder(data, config_.data.val_split)),
-          session_(net, step_options(config_, 24, 24, 1, 7), data_, cpu_device(), Session::Use::kTrain,
+          session_(net, options(config_, precision), data_, device, open_runtime(device), Session::Use::kTrain,
                    PlanOptions{.force = force}),
           trainer_(config_, card(), session_, data_, split_, {std::move(folder)}, watcher) {}
 
@@ -113,6 +115,12 @@ public:
     Watcher watcher;
 
 private:
+    static StepOptions options(const Config& config, Precision precision) {
+        StepOptions options = step_options(config, 24, 24, 1, 7);
+        options.precision = precision;
+        return options;
+    }
+
     Config config_;
     const Dataset& data_;
     Split split_;

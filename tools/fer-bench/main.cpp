@@ -38,13 +38,13 @@ public:
         const models::Model& model = models::find(name);
         StepOptions options;
         options.batch = batch;
-        options.fuse = flags.fuse;
+        options.fuse = fusions_for(cpu_device(), flags.fuse);
         options.input.images = kImages * batch;
         step_ = phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
         const Graph* graph = &step_.graph;
         variables_ = std::make_unique<Variables>(std::span(&graph, 1));
         initialize(*variables_, step_, 1);
-        variables_->get<float>(kLearningRate)[0] = 1e-4f;
+        variables_->write(kLearningRate, 1e-4f);
         const auto count = static_cast<std::size_t>(options.input.images);
         const RandomStream random(1, 0, stream_of("images"));
         pixels_.resize(count * 48 * 48);

@@ -28,11 +28,9 @@ void add_summary(Program& program);
 void add_plan(Program& program);
 void add_data(Program& program);
 void add_recipe(Program& program);
+void add_doctor(Program& program);
 
 /// A check that a word is one of `choices`; the message names the nearest.
 CLI::Validator one_of(std::vector<std::string> choices);
-
-/// "auto" and "cpu" are the CPU; "cuda" is a DeviceError where none is built in.
-void check_device(const std::string& device);
 
 }  // namespace fer::tool

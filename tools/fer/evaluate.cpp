@@ -14,7 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct EvaluateFlags {
-    std::string run, data, part = "test", out, device = "auto";
+    std::string run, data, part = "test", out;
+    DeviceFlags device;
     int batch = 256;
     bool json = false;
 };
@@ -86,7 +87,7 @@ void check_classes(const ModelCard& card, const Dataset& data, const std::string
 }
 
 int evaluate(const Program& program, const EvaluateFlags& flags) {
-    check_device(flags.device);
+    open_runtime(find_device(flags.device.device));  // a device that is not there shows before the files are read
     const LoadedModel model(flags.run);
     Config config = config_of(flags.run);
     if (!flags.data.empty()) {
@@ -106,7 +107,7 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
         warn("this run chose its best epoch on these test images: the figure is optimistic");
     }
 
-    const auto session = model.open(data, flags.batch);
+    const auto session = model.open(data, flags.batch, flags.device);
     const Evaluation evaluation = session->evaluate(part);
     std::vector<std::int32_t> labels;
     for (const std::int32_t i : part) {
@@ -156,7 +157,7 @@ void add_evaluate(Program& program) {
         ->check(CLI::Range(1, 65536))
         ->capture_default_str();
     command->add_option("--out", flags->out, "folder for the files (default: RUN/eval/SPLIT)");
-    command->add_option("--device", flags->device, "auto | cpu | cuda");
+    add_device_flags(command, flags->device);
     command->add_flag("--json", flags->json, "metrics as JSON on stdout");
     command->callback([&program, flags] { program.run = [&program, flags] { return evaluate(program, *flags); }; });
 }

@@ -6,18 +6,18 @@
 #include "engine/core/text.hpp"
 #include "engine/plan/plan.hpp"
 #include "engine/report/summary.hpp"
-#include "engine/run/cpu/cpu_device.hpp"
 #include "engine/train/config.hpp"
 #include "engine/train/trainer.hpp"
 #include "models/models.hpp"
 #include "tools/fer/commands.hpp"
+#include "tools/fer/device_flags.hpp"
 
 namespace fer::tool {
 namespace {
 
 struct InspectFlags {
-    std::string model, phase = "train", explain, device = "auto", fuse = "on";
-    std::vector<std::string> impl;
+    std::string model, phase = "train", explain, fuse = "on";
+    DeviceFlags device;
     int batch = 64;
     double width = 1;
     bool json = false, list = false;
@@ -54,12 +54,15 @@ int summary(const InspectFlags& flags) {
 }
 
 int plan(const InspectFlags& flags) {
-    check_device(flags.device);
+    const Device& device = find_device(flags.device.device);
     const models::Model& model = models::find(flags.model);
-    const StepOptions options = options_of(model, flags);
+    StepOptions options = options_of(model, flags);
+    options.precision = choose_precision(flags.device.precision, device);
+    options.fuse = fusions_for(device, options.fuse);
     const Step step =
         flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
-    fmt::print("{}", describe(make_plan(step.graph, cpu_device(), {.force = parse_forced(flags.impl)}), flags.explain));
+    const Plan plan = make_plan(step.graph, device, {.force = parse_forced(flags.device.impl)});
+    fmt::print("{}", describe(plan, flags.explain));
     if (flags.explain.empty()) {
         for (const FusionCount& fusion : step.fusions) {
             fmt::print("fused {}: {}\n", fusion.rule, fusion.count);
@@ -83,13 +86,6 @@ CLI::Validator one_of(std::vector<std::string> choices) {
             ""};
 }
 
-void check_device(const std::string& device) {
-    if (device.starts_with("cuda")) {
-        throw DeviceError("this build has no CUDA device").try_this("--device cpu");
-    }
-    FER_CHECK(device == "auto" || device == "cpu", "--device: unknown value '{}'; one of auto, cpu, cuda", device);
-}
-
 void add_summary(Program& program) {
     auto flags = std::make_shared<InspectFlags>();
     CLI::App* command = program.app.add_subcommand("summary", "layers, parameters, FLOPs and activations of a network");
@@ -107,9 +103,8 @@ void add_plan(Program& program) {
     command->add_option("--phase", flags->phase, "train | infer")->check(one_of({"train", "infer"}));
     command->add_option("--batch", flags->batch, "images per step")->check(CLI::Range(1, 65536))->capture_default_str();
     command->add_option("--width", flags->width, "factor on filters and hidden units");
-    command->add_option("--device", flags->device, "auto | cpu | cuda");
     command->add_option("--fuse", flags->fuse, "on, off, or rules separated by commas");
-    command->add_option("--impl", flags->impl, "op=implementation")->allow_extra_args(false);
+    add_device_flags(command, flags->device);
     command->add_option("--explain", flags->explain, "one node: tensors, lifetimes, refusals");
     command->callback([&program, flags] { program.run = [flags] { return plan(*flags); }; });
 }

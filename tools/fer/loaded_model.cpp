@@ -1,7 +1,6 @@
 #include "tools/fer/loaded_model.hpp"
 
 #include "engine/core/file.hpp"
-#include "engine/run/cpu/cpu_device.hpp"
 #include "engine/train/run_folder.hpp"
 
 namespace fer::tool {
@@ -34,14 +33,18 @@ LoadedModel::LoadedModel(const std::filesystem::path& run_or_file)
       card(read_card(file, path.string())),
       model(&model_of(card, path.string())) {}
 
-std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch) const {
+std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch, const DeviceFlags& where) const {
+    const Device& device = find_device(where.device);
     Config config;
     config.data.rescale = card.rescale;
     config.train.width = card.width_factor;
     config.train.batch = batch;
-    const StepOptions options =
+    StepOptions options =
         step_options(config, card.height, card.width, card.channels, static_cast<int>(card.classes.size()));
-    auto session = std::make_unique<Session>(model->build, options, data, cpu_device(), Session::Use::kEvaluateOnly);
+    options.precision = choose_precision(where.precision, device);
+    auto session = std::make_unique<Session>(model->build, options, data, device, open_runtime(device),
+                                             Session::Use::kEvaluateOnly,
+                                             PlanOptions{.force = parse_forced(where.impl)}, !where.no_capture);
     initialize(session->variables(), session->step(), 0);
     load_weights(file, path.string(), session->variables(), session->step());
     return session;

@@ -7,6 +7,7 @@
 #include "engine/train/checkpoint.hpp"
 #include "engine/train/config.hpp"
 #include "models/models.hpp"
+#include "tools/fer/device_flags.hpp"
 
 namespace fer::tool {
 
@@ -21,7 +22,7 @@ struct LoadedModel {
     explicit LoadedModel(const std::filesystem::path& run_or_file);
 
     /// The model with these weights, ready to evaluate images of `data`.
-    std::unique_ptr<Session> open(const Dataset& data, int batch) const;
+    std::unique_ptr<Session> open(const Dataset& data, int batch, const DeviceFlags& where) const;
 };
 
 /// The configuration a run was made with, if the path is a run folder; defaults otherwise.

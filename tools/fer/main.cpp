@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "engine/core/text.hpp"
+#include "engine/run/devices.hpp"
 #include "tools/fer/commands.hpp"
 #include "tools/fer/console.hpp"
 
@@ -29,7 +30,8 @@ void build(Program& program) {
     CLI::App& app = program.app;
     app.description(kExamples);
     app.require_subcommand(1);
-    app.set_version_flag("--version", std::string("fer ") + FER_VERSION + " (cpu: oneDNN)");
+    app.set_version_flag("--version", std::string("fer ") + FER_VERSION +
+                                          fmt::format(" (devices: {})", fmt::join(fer::device_names(), ", ")));
     app.add_flag("-q,--quiet", program.quiet, "results and errors only");
     app.add_flag("-v,--verbose", program.verbose, "more notes");
     app.add_flag("--no-color", program.no_color, "no colours");
@@ -42,6 +44,7 @@ void build(Program& program) {
     fer::tool::add_plan(program);
     fer::tool::add_data(program);
     fer::tool::add_recipe(program);
+    fer::tool::add_doctor(program);
 }
 
 /// The innermost command that was given: `fer data info` is "info" in "data".

@@ -17,7 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictFlags {
-    std::string run, device = "auto";
+    std::string run;
+    DeviceFlags device;
     std::vector<std::string> inputs;
     int top = 3, batch = 256;
     bool json = false, jsonl = false, strict = false;
@@ -143,7 +144,7 @@ void print_items(const std::vector<Item>& items, const std::vector<std::string>&
 }
 
 int predict(const PredictFlags& flags) {
-    check_device(flags.device);
+    open_runtime(find_device(flags.device.device));  // a device that is not there shows before the files are read
     const LoadedModel model(flags.run);
     std::vector<std::string> files;
     for (const std::string& input : flags.inputs) {
@@ -155,7 +156,8 @@ int predict(const PredictFlags& flags) {
     }
     const Dataset data = read_images(items, model.card, flags.strict);
     if (data.size() > 0) {
-        const auto session = model.open(data, static_cast<int>(std::min<std::int64_t>(flags.batch, data.size())));
+        const auto session =
+            model.open(data, static_cast<int>(std::min<std::int64_t>(flags.batch, data.size())), flags.device);
         std::vector<std::int32_t> indices(static_cast<std::size_t>(data.size()));
         std::iota(indices.begin(), indices.end(), 0);
         const std::vector<float> p = session->evaluate(indices).probabilities;
@@ -191,7 +193,7 @@ void add_predict(Program& program) {
     command->add_option("--batch", flags->batch, "images at a time")
         ->check(CLI::Range(1, 65536))
         ->capture_default_str();
-    command->add_option("--device", flags->device, "auto | cpu | cuda");
+    add_device_flags(command, flags->device);
     command->add_flag("--json", flags->json, "one JSON list");
     command->add_flag("--jsonl", flags->jsonl, "one JSON object a line");
     command->add_flag("--strict", flags->strict, "stop at the first unreadable image");

@@ -10,11 +10,11 @@
 
 #include "engine/core/file.hpp"
 #include "engine/core/text.hpp"
-#include "engine/run/cpu/cpu_device.hpp"
 #include "engine/train/run_folder.hpp"
 #include "models/models.hpp"
 #include "tools/fer/commands.hpp"
 #include "tools/fer/console.hpp"
+#include "tools/fer/device_flags.hpp"
 #include "tools/fer/progress.hpp"
 
 namespace fer::tool {
@@ -23,11 +23,11 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TrainFlags {
-    std::string model, recipe, config, resume, name, progress = "auto", device = "auto";
+    std::string model, recipe, config, resume, name, progress = "auto";
     std::string out = "runs/train";
     bool exist_ok = false, dry_run = false, no_cache = false;
     std::map<std::string, std::string> settings;  // key -> text
-    std::vector<std::string> impl;                // op=name
+    DeviceFlags device;
 };
 
 std::atomic<bool> stop_requested{false};
@@ -179,9 +179,16 @@ void open_run(Run& run, const TrainFlags& flags) {
     check_parts(run);
     FER_CHECK(run.data.classes.size() == models::kClasses, "the data has {} classes ({}); the networks have {}",
               run.data.classes.size(), fmt::join(run.data.classes, ", "), models::kClasses);
-    run.session = std::make_unique<Session>(
-        model.build, step_options(run.config, model.height, model.width, model.channels, models::kClasses), run.data,
-        cpu_device(), Session::Use::kTrain, PlanOptions{.force = parse_forced(flags.impl)});
+    const Device& device = find_device(flags.device.device);
+    StepOptions step = step_options(run.config, model.height, model.width, model.channels, models::kClasses);
+    step.precision = choose_precision(run.config.train.precision, device);
+    Runtime& runtime = open_runtime(device);
+    run.session =
+        std::make_unique<Session>(model.build, step, run.data, device, runtime, Session::Use::kTrain,
+                                  PlanOptions{.force = parse_forced(flags.device.impl)}, !flags.device.no_capture);
+    run.manifest.device = device.name();
+    run.manifest.hardware = runtime.description();
+    run.manifest.precision = name_of(step.precision);
     warn_of_random_trunk(*run.session);
     run.card = {.model = std::string(model.name),
                 .classes = run.data.classes,
@@ -205,10 +212,10 @@ void open_run(Run& run, const TrainFlags& flags) {
 
 std::string plan_text(const Run& run) {
     const std::int64_t batch = run.config.train.batch;
-    return fmt::format("plan  {} {} params | {} train / {} val | batch {} | {} steps/epoch | {} {:g} | fp32 | cpu\n",
+    return fmt::format("plan  {} {} params | {} train / {} val | batch {} | {} steps/epoch | {} {:g} | {} | {}\n",
                        run.config.train.model, thousands(run.manifest.parameters), run.manifest.train_images,
                        run.manifest.validation_images, batch, (run.manifest.train_images + batch - 1) / batch,
-                       run.config.optimizer.name, run.config.optimizer.lr);
+                       run.config.optimizer.name, run.config.optimizer.lr, run.manifest.precision, run.manifest.device);
 }
 
 /// A resumed run must be of the model and see the data it began with. Takes over its recipe's name.
@@ -237,6 +244,13 @@ void check_same_run(Run& run) {
             fmt::format("this run began with {} threads and goes on with {}: sums round differently, and so will its "
                         "last digits (--threads {})",
                         threads, omp_get_max_threads(), threads));
+    }
+    for (const auto& [what, now] : {std::pair{"device", run.manifest.device}, {"precision", run.manifest.precision}}) {
+        const std::string then = manifest.is_object() ? manifest.value(what, now) : now;
+        if (then != now) {
+            warn(fmt::format("this run began with {} {} and goes on with {}: its last digits will differ (--{} {})",
+                             what, then, now, what, then));
+        }
     }
 }
 
@@ -292,7 +306,7 @@ void tell_if_done(const Progress& progress, int epochs) {
 }
 
 int train(const Program& program, const TrainFlags& flags) {
-    check_device(flags.device);
+    open_runtime(find_device(flags.device.device));  // a device that is not there shows before the data set is read
     const auto start = std::chrono::steady_clock::now();
     Run run;
     run.config = resolve(flags);
@@ -347,11 +361,9 @@ void add_train(Program& program) {
     command->add_flag("--exist-ok", flags->exist_ok, "write into an existing run folder");
     command->add_flag("--dry-run", flags->dry_run, "print the plan and exit");
     command->add_flag("--no-cache", flags->no_cache, "decode the images anew");
-    command->add_option("--device", flags->device, "auto | cpu | cuda");
+    add_device_flags(command, flags->device, false);
     command->add_option("--progress", flags->progress, "auto | rich | plain | off")
         ->check(one_of({"auto", "rich", "plain", "off"}));
-    command->add_option("--impl", flags->impl, "op=implementation, for instance conv2d=reference")
-        ->allow_extra_args(false);
     for (const Setting& setting : settings()) {
         if (setting.flag.empty()) {
             continue;

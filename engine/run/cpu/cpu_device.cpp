@@ -30,6 +30,7 @@ constexpr std::array kRows{
     Row{OpKind::kDense,                  &onednn::kDense,               reference::dense},
     Row{OpKind::kBias,                   nullptr,                       reference::bias},
     Row{OpKind::kBatchNorm,              &onednn::kBatchNorm,           reference::batch_norm},
+    Row{OpKind::kBatchNormPool,          nullptr,                       reference::batch_norm_pool},
     Row{OpKind::kBatchNormInference,     &onednn::kBatchNormInference,  reference::batch_norm_inference},
     Row{OpKind::kRelu,                   nullptr,                       reference::relu},
     Row{OpKind::kRelu6,                  nullptr,                       reference::relu6},
@@ -53,6 +54,7 @@ constexpr std::array kRows{
     Row{OpKind::kDenseWgrad,             &onednn::kDenseWgrad,          reference::dense_wgrad},
     Row{OpKind::kBiasGrad,               nullptr,                       reference::bias_grad},
     Row{OpKind::kBatchNormGrad,          &onednn::kBatchNormGrad,       reference::batch_norm_grad},
+    Row{OpKind::kBatchNormPoolGrad,      nullptr,                       reference::batch_norm_pool_grad},
     Row{OpKind::kBatchNormInferenceGrad, nullptr,                       reference::batch_norm_inference_grad},
     Row{OpKind::kReluGrad,               nullptr,                       reference::relu_grad},
     Row{OpKind::kRelu6Grad,              nullptr,                       reference::relu6_grad},
@@ -68,6 +70,9 @@ constexpr std::array kRows{
     Row{OpKind::kSgd,                    nullptr,                       reference::sgd},
     Row{OpKind::kRmsProp,                nullptr,                       reference::rmsprop},
     Row{OpKind::kEma,                    nullptr,                       reference::ema},
+    Row{OpKind::kLossScale,              nullptr,                       reference::loss_scale},
+    Row{OpKind::kCheckGradients,         nullptr,                       reference::check_gradients},
+    Row{OpKind::kUpdateLossScale,        nullptr,                       reference::update_loss_scale},
     Row{OpKind::kMetrics,                nullptr,                       reference::metrics},
     Row{OpKind::kAdvance,                nullptr,                       reference::advance},
 };
@@ -99,6 +104,7 @@ public:
         }
     }
     std::string_view name() const override { return "cpu"; }
+    std::string_view fusions() const override { return "bias,activation"; }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];
     }

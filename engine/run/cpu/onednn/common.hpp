@@ -151,6 +151,12 @@ Refusal refuse_unless_built(const OpDesc& op, Build build) {
             }
         }
     }
+    if (const auto* norm = std::get_if<BatchNormAttrs>(&op.attrs)) {
+        if (norm->activation != Activation::kNone || norm->residual || norm->relu_input || op.in.size() == 4 ||
+            op.in.size() == 6) {
+            return "takes no activation and no residual";
+        }
+    }
     try {
         build(op);
         return std::nullopt;

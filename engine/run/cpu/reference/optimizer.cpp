@@ -4,6 +4,8 @@
 //     SGD      m = mu m - lr g;  w += m, or with Nesterov w += mu m - lr g
 //     RMSprop  v = rho v + (1 - rho) g^2;  d = lr g / sqrt(v + eps);  w -= d, or m = mu m + d;  w -= m
 //     EMA      a = decay a + (1 - decay) w
+// With a loss scale (op.hpp) g is the gradient divided by it, skipped steps do not count, and an overflow changes
+// nothing.
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
@@ -14,19 +16,36 @@ double learning_rate(const Operands& t) { return static_cast<double>(*t.input<fl
 /// typed() by the gradients: the learning rate, the first input, is float32 whatever the step computes in.
 template <class Body>
 Kernel typed_by_gradients(const OpDesc& op, Body body) {
-    if (op.in[2].dtype == DType::kF64) {
+    if (op.in.back().dtype == DType::kF64) {
         return [op, body](const Operands& t) { body(double{}, op, t); };
     }
     return [op, body](const Operands& t) { body(float{}, op, t); };
 }
 
-double next_step(const Operands& t) { return static_cast<double>(t.input<std::int64_t>(1)[kClockStep] + 1); }
+LossScaleState scale_of(const OpDesc& op, const Operands& t) {
+    return has_loss_scale(op.in) ? *t.input<LossScaleState>(2) : LossScaleState{.scale = 1};
+}
 
-/// body(tensor, begin, end) over all gradients, which are inputs 2, 3, ...; state holds parameters, then moments.
-template <class Body>
-void for_gradients(const OpDesc& op, Body body) {
-    for (std::size_t k = 0; k + 2 < op.in.size(); ++k) {
-        parallel_ranges(op.in[k + 2].shape.count(), [&](std::int64_t begin, std::int64_t end) { body(k, begin, end); });
+double next_step(const OpDesc& op, const Operands& t) {
+    return static_cast<double>(t.input<std::int64_t>(1)[kClockStep] + 1 - scale_of(op, t).skipped);
+}
+
+std::size_t gradient_count(const OpDesc& op) { return op.in.size() - first_gradient(op.in); }
+
+/// body(tensor, i, gradient) for every element of every gradient; state holds parameters, then moments.
+template <class T, class Body>
+void for_gradients(const OpDesc& op, const Operands& t, Body body) {
+    const LossScaleState scale = scale_of(op, t);
+    if (scale.overflow != 0) {
+        return;
+    }
+    const T inverse = T{1} / static_cast<T>(scale.scale);  // exact: scales are powers of two
+    const std::size_t first = first_gradient(op.in);
+    for (std::size_t k = 0; k < gradient_count(op); ++k) {
+        const T* __restrict g = t.input<T>(first + k);
+        parallel_ranges(op.in[first + k].shape.count(), [&](std::int64_t begin, std::int64_t end) {
+            body(k, begin, end, [g, inverse](std::int64_t i) { return g[i] * inverse; });
+        });
     }
 }
 
@@ -35,21 +54,21 @@ void for_gradients(const OpDesc& op, Body body) {
 Kernel adam(const OpDesc& desc) {
     return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<AdamAttrs>();
-        const double step = next_step(t);
+        const double step = next_step(op, t);
         const T alpha = static_cast<T>(learning_rate(t) * std::sqrt(1.0 - std::pow(attrs.beta2, step)) /
                                        (1.0 - std::pow(attrs.beta1, step)));
         const T rate1 = static_cast<T>(1.0 - attrs.beta1);
         const T rate2 = static_cast<T>(1.0 - attrs.beta2);
         const T epsilon = static_cast<T>(attrs.epsilon);
-        const std::size_t count = op.in.size() - 2;
-        for_gradients(op, [&](std::size_t k, std::int64_t begin, std::int64_t end) {
-            const T* __restrict g = t.input<T>(k + 2);
+        const std::size_t count = gradient_count(op);
+        for_gradients<T>(op, t, [&](std::size_t k, std::int64_t begin, std::int64_t end, auto gradient) {
             T* __restrict w = t.updated<T>(k);
             T* __restrict m = t.updated<T>(count + k);
             T* __restrict v = t.updated<T>(2 * count + k);
             for (std::int64_t i = begin; i < end; ++i) {
-                m[i] += (g[i] - m[i]) * rate1;
-                v[i] += (g[i] * g[i] - v[i]) * rate2;
+                const T g = gradient(i);
+                m[i] += (g - m[i]) * rate1;
+                v[i] += (g * g - v[i]) * rate2;
                 w[i] -= m[i] * alpha / (std::sqrt(v[i]) + epsilon);
             }
         });
@@ -61,13 +80,12 @@ Kernel sgd(const OpDesc& desc) {
         const auto& attrs = op.as<SgdAttrs>();
         const T lr = static_cast<T>(learning_rate(t));
         const T mu = static_cast<T>(attrs.momentum);
-        const std::size_t count = op.in.size() - 2;
-        for_gradients(op, [&](std::size_t k, std::int64_t begin, std::int64_t end) {
-            const T* g = t.input<T>(k + 2);
+        const std::size_t count = gradient_count(op);
+        for_gradients<T>(op, t, [&](std::size_t k, std::int64_t begin, std::int64_t end, auto gradient) {
             T* w = t.updated<T>(k);
             T* m = op.state.size() > count ? t.updated<T>(count + k) : nullptr;
             for (std::int64_t i = begin; i < end; ++i) {
-                T d = -lr * g[i];
+                T d = -lr * gradient(i);
                 if (m != nullptr) {
                     m[i] = mu * m[i] + d;
                     d = attrs.nesterov ? mu * m[i] + d : m[i];
@@ -86,15 +104,15 @@ Kernel rmsprop(const OpDesc& desc) {
         const T rate = static_cast<T>(1.0 - attrs.rho);
         const T epsilon = static_cast<T>(attrs.epsilon);
         const T mu = static_cast<T>(attrs.momentum);
-        const std::size_t count = op.in.size() - 2;
-        for_gradients(op, [&](std::size_t k, std::int64_t begin, std::int64_t end) {
-            const T* g = t.input<T>(k + 2);
+        const std::size_t count = gradient_count(op);
+        for_gradients<T>(op, t, [&](std::size_t k, std::int64_t begin, std::int64_t end, auto gradient) {
             T* w = t.updated<T>(k);
             T* v = t.updated<T>(count + k);
             T* m = op.state.size() > 2 * count ? t.updated<T>(2 * count + k) : nullptr;
             for (std::int64_t i = begin; i < end; ++i) {
-                v[i] = rho * v[i] + rate * g[i] * g[i];
-                T d = lr * g[i] / std::sqrt(v[i] + epsilon);
+                const T g = gradient(i);
+                v[i] = rho * v[i] + rate * g * g;
+                T d = lr * g / std::sqrt(v[i] + epsilon);
                 if (m != nullptr) {
                     m[i] = mu * m[i] + d;
                     d = m[i];
@@ -118,6 +136,39 @@ Kernel ema(const OpDesc& desc) {
             });
         }
     });
+}
+
+Kernel loss_scale(const OpDesc&) {
+    return [](const Operands& t) { *t.output<float>(0) = t.input<LossScaleState>(0)->scale; };
+}
+
+Kernel check_gradients(const OpDesc& desc) {
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        for (std::size_t k = 0; k < op.in.size(); ++k) {
+            const T* g = t.input<T>(k);
+            if (!std::all_of(g, g + op.in[k].shape.count(), [](T v) { return std::isfinite(v); })) {
+                t.updated<LossScaleState>(0)->overflow = 1;
+            }
+        }
+    });
+}
+
+Kernel update_loss_scale(const OpDesc&) {
+    return [](const Operands& t) {
+        constexpr int kInterval = 2000;
+        constexpr float kLeast = 1;
+        constexpr float kMost = 16777216;
+        LossScaleState& s = *t.updated<LossScaleState>(0);
+        if (s.overflow != 0) {
+            s.scale = std::max(kLeast, s.scale / 2);
+            s.skipped += 1;
+            s.good = 0;
+        } else if (++s.good == kInterval) {
+            s.scale = std::min(kMost, s.scale * 2);
+            s.good = 0;
+        }
+        s.overflow = 0;
+    };
 }
 
 }  // namespace fer::cpu::reference

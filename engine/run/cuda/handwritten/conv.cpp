@@ -1,0 +1,285 @@
+// Convolutions. In order: the kernels for few input channels, implicit GEMM on the matrix units, the plain kernels.
+#include <array>
+
+#include "engine/run/cuda/handwritten/common.hpp"
+#include "engine/run/cuda/handwritten/kernels.hpp"
+#include "kernels/conv2d.hpp"
+#include "kernels/conv2d_direct.hpp"
+#include "kernels/depthwise.hpp"
+#include "kernels/first_conv.hpp"
+
+namespace fer::FER_PORT::handwritten {
+namespace {
+
+/// Sizes of a convolution of x with w to y, whichever of the three is computed. FirstConvShape and Conv2dShape have the
+/// same fields.
+template <class S>
+S conv_shape(const Shape& x, const Shape& w, const Shape& y, const ConvAttrs& attrs) {
+    S s{};
+    s.n = to_int(x[0]), s.h = to_int(x[1]), s.w = to_int(x[2]), s.c = to_int(x[3]);
+    s.kh = to_int(w[0]), s.kw = to_int(w[1]);
+    s.stride = attrs.stride;
+    s.top = to_int(window_of(x[1], w[0], attrs.stride, attrs.padding).before);
+    s.left = to_int(window_of(x[2], w[1], attrs.stride, attrs.padding).before);
+    s.p = to_int(y[1]), s.q = to_int(y[2]);
+    if constexpr (requires { s.k; }) {
+        s.k = to_int(y[3]);
+    }
+    return s;
+}
+
+template <class S>
+S forward_shape(const OpDesc& op) {
+    return conv_shape<S>(op.in[0].shape, op.in[1].shape, op.out[0].shape, op.as<ConvAttrs>());
+}
+template <class S>
+S dgrad_shape(const OpDesc& op) {
+    return conv_shape<S>(op.out[0].shape, op.in[1].shape, op.in[0].shape, op.as<ConvAttrs>());
+}
+template <class S>
+S wgrad_shape(const OpDesc& op) {
+    return conv_shape<S>(op.in[0].shape, op.out[0].shape, op.in[1].shape, op.as<ConvAttrs>());
+}
+
+Refusal not_float32(const OpDesc& op) {
+    if (op.in[0].dtype != DType::kF32 || op.in[1].dtype != DType::kF32) {
+        return "the plain kernels are float32";
+    }
+    if (op.as<ConvAttrs>().tf32) {
+        return "the plain kernels do not round to tf32";
+    }
+    return refusal(op);
+}
+
+/// More channels go to the matrix units.
+Refusal not_first(const OpDesc& op, const Shape& x, const Shape& w) {
+    if (x[3] > 4) {
+        return fmt::format("{} input channels, the kernel takes up to 4", x[3]);
+    }
+    if (w[0] > 7 || w[1] > 7 || op.as<ConvAttrs>().stride > 4) {
+        return "takes kernels up to 7x7 and strides up to 4";
+    }
+    if (op.as<ConvAttrs>().tf32) {
+        return "does not round to tf32";
+    }
+    return refusal(op);
+}
+
+// Forward ----------------------------------------------------------------------------------------------------------
+
+Conv2d conv2d_args(const OpDesc& op) {
+    const auto& attrs = op.as<ConvAttrs>();
+    return {.shape = forward_shape<Conv2dShape>(op),
+            .x = nullptr,
+            .w = nullptr,
+            .y = nullptr,
+            .activation = activation_of(attrs.activation),
+            .dtype = op.in[0].dtype,
+            .y_dtype = op.out[0].dtype,
+            .tf32 = attrs.tf32};
+}
+
+Kernel conv2d_gemm(const OpDesc& op) {
+    const bool bias = op.in.size() == 3;
+    return [a = conv2d_args(op), bias](const Operands& t) mutable {
+        a.x = t.in[0];
+        a.w = t.in[1];
+        a.bias = bias ? t.input<float>(2) : nullptr;
+        a.y = t.out[0];
+        a.workspace = t.workspace;
+        conv2d_fwd(a, stream_of(t));
+    };
+}
+
+Kernel conv2d_first(const OpDesc& op) {
+    const bool bias = op.in.size() == 3;
+    FirstConv a{.shape = forward_shape<FirstConvShape>(op),
+                .w = nullptr,
+                .y = nullptr,
+                .activation = activation_of(op.as<ConvAttrs>().activation),
+                .dtype = op.in[0].dtype};
+    return [a, bias](const Operands& t) mutable {
+        a.x = t.in[0];
+        a.w = t.in[1];
+        a.bias = bias ? t.input<float>(2) : nullptr;
+        a.y = t.out[0];
+        first_conv_fwd(a, stream_of(t));
+    };
+}
+
+Kernel conv2d_plain(const OpDesc& op) {
+    const bool bias = op.in.size() == 3;
+    Conv2dDirect a{.shape = forward_shape<Conv2dShape>(op),
+                   .x = nullptr,
+                   .w = nullptr,
+                   .y = nullptr,
+                   .activation = activation_of(op.as<ConvAttrs>().activation)};
+    return [a, bias](const Operands& t) mutable {
+        a.x = t.input<float>(0);
+        a.w = t.input<float>(1);
+        a.bias = bias ? t.input<float>(2) : nullptr;
+        a.y = t.output<float>(0);
+        conv2d_direct_fwd(a, stream_of(t));
+    };
+}
+
+Refusal conv2d_not_first(const OpDesc& op) { return not_first(op, op.in[0].shape, op.in[1].shape); }
+
+// Data gradient ----------------------------------------------------------------------------------------------------
+
+Conv2dDgrad dgrad_args(const OpDesc& op) {
+    return {.shape = dgrad_shape<Conv2dShape>(op),
+            .dy = nullptr,
+            .w = nullptr,
+            .dx = nullptr,
+            .dtype = op.in[0].dtype,
+            .dx_dtype = op.out[0].dtype,
+            .tf32 = op.as<ConvAttrs>().tf32};
+}
+
+Kernel dgrad_gemm(const OpDesc& op) {
+    return [a = dgrad_args(op)](const Operands& t) mutable {
+        a.dy = t.in[0];
+        a.w = t.in[1];
+        a.dx = t.out[0];
+        a.workspace = t.workspace;
+        port::conv2d_dgrad(a, stream_of(t));
+    };
+}
+
+Kernel dgrad_plain(const OpDesc& op) {
+    const Conv2dShape shape = dgrad_shape<Conv2dShape>(op);
+    return [shape](const Operands& t) {
+        conv2d_direct_dgrad({shape, t.input<float>(0), t.input<float>(1), t.output<float>(0)}, stream_of(t));
+    };
+}
+
+// Weight gradient --------------------------------------------------------------------------------------------------
+
+Conv2dWgrad wgrad_args(const OpDesc& op) {
+    return {.shape = wgrad_shape<Conv2dShape>(op),
+            .x = nullptr,
+            .dy = nullptr,
+            .dw = nullptr,
+            .dbias = wanted(op.out.size() == 2),
+            .dtype = op.in[0].dtype,
+            .dw_dtype = op.out[0].dtype,
+            .tf32 = op.as<ConvAttrs>().tf32};
+}
+
+Kernel wgrad_gemm(const OpDesc& op) {
+    const bool bias = op.out.size() == 2;
+    return [a = wgrad_args(op), bias](const Operands& t) mutable {
+        a.x = t.in[0];
+        a.dy = t.in[1];
+        a.dw = t.out[0];
+        a.dbias = bias ? t.output<float>(1) : nullptr;
+        a.workspace = t.workspace;
+        port::conv2d_wgrad(a, stream_of(t));
+    };
+}
+
+FirstConvWgrad first_wgrad_args(const OpDesc& op) {
+    return {.shape = wgrad_shape<FirstConvShape>(op),
+            .dy = nullptr,
+            .dw = nullptr,
+            .dbias = wanted(op.out.size() == 2),
+            .dtype = op.in[0].dtype,
+            .dw_dtype = op.out[0].dtype};
+}
+
+Kernel wgrad_first(const OpDesc& op) {
+    const bool bias = op.out.size() == 2;
+    return [a = first_wgrad_args(op), bias](const Operands& t) mutable {
+        a.x = t.in[0];
+        a.dy = t.in[1];
+        a.dw = t.out[0];
+        a.dbias = bias ? t.output<float>(1) : nullptr;
+        a.workspace = t.workspace;
+        first_conv_wgrad(a, stream_of(t));
+    };
+}
+
+Kernel wgrad_plain(const OpDesc& op) {
+    const Conv2dShape shape = wgrad_shape<Conv2dShape>(op);
+    const bool bias = op.out.size() == 2;
+    return [shape, bias](const Operands& t) {
+        conv2d_direct_wgrad(
+            {shape, t.input<float>(0), t.input<float>(1), t.output<float>(0), bias ? t.output<float>(1) : nullptr},
+            stream_of(t));
+    };
+}
+
+Refusal wgrad_not_first(const OpDesc& op) { return not_first(op, op.in[0].shape, op.out[0].shape); }
+
+// Depthwise --------------------------------------------------------------------------------------------------------
+
+Kernel depthwise_forward(const OpDesc& op) {
+    const auto shape = forward_shape<DepthwiseShape>(op);
+    return [shape, dtype = op.in[0].dtype](const Operands& t) {
+        depthwise_fwd({shape, t.in[0], t.in[1], t.out[0], dtype}, stream_of(t));
+    };
+}
+
+Kernel depthwise_data(const OpDesc& op) {
+    const auto shape = dgrad_shape<DepthwiseShape>(op);
+    return [shape, dtype = op.in[0].dtype](const Operands& t) {
+        port::depthwise_dgrad({shape, t.in[0], t.in[1], t.out[0], dtype}, stream_of(t));
+    };
+}
+
+DepthwiseWgrad depthwise_wgrad_args(const OpDesc& op) {
+    return {.shape = wgrad_shape<DepthwiseShape>(op),
+            .x = nullptr,
+            .dy = nullptr,
+            .dw = nullptr,
+            .dtype = op.in[0].dtype,
+            .dw_dtype = op.out[0].dtype};
+}
+
+Kernel depthwise_weights(const OpDesc& op) {
+    return [a = depthwise_wgrad_args(op)](const Operands& t) mutable {
+        a.x = t.in[0];
+        a.dy = t.in[1];
+        a.dw = t.out[0];
+        a.workspace = t.workspace;
+        port::depthwise_wgrad(a, stream_of(t));
+    };
+}
+
+constexpr std::array kForward{
+    Implementation{"first", conv2d_not_first, nullptr, conv2d_first},
+    Implementation{"handwritten", refusal, [](const OpDesc& op) { return conv2d_fwd_workspace(conv2d_args(op)); },
+                   conv2d_gemm},
+    Implementation{"plain", not_float32, nullptr, conv2d_plain},
+};
+constexpr std::array kData{
+    Implementation{"handwritten", refusal, [](const OpDesc& op) { return conv2d_dgrad_workspace(dgrad_args(op)); },
+                   dgrad_gemm},
+    Implementation{"plain", not_float32, nullptr, dgrad_plain},
+};
+constexpr std::array kWeights{
+    Implementation{"first", wgrad_not_first,
+                   [](const OpDesc& op) { return first_conv_wgrad_workspace(first_wgrad_args(op)); }, wgrad_first},
+    Implementation{"handwritten", refusal, [](const OpDesc& op) { return conv2d_wgrad_workspace(wgrad_args(op)); },
+                   wgrad_gemm},
+    Implementation{"plain", not_float32, nullptr, wgrad_plain},
+};
+constexpr std::array kDepthwiseForward{Implementation{"handwritten", refusal, nullptr, depthwise_forward}};
+constexpr std::array kDepthwiseData{Implementation{"handwritten", refusal, nullptr, depthwise_data}};
+constexpr std::array kDepthwiseWeights{
+    Implementation{"handwritten", refusal,
+                   [](const OpDesc& op) { return depthwise_wgrad_workspace(depthwise_wgrad_args(op)); },
+                   depthwise_weights},
+};
+
+}  // namespace
+
+List conv2d() { return kForward; }
+List conv2d_dgrad() { return kData; }
+List conv2d_wgrad() { return kWeights; }
+List depthwise_conv() { return kDepthwiseForward; }
+List depthwise_dgrad() { return kDepthwiseData; }
+List depthwise_wgrad() { return kDepthwiseWeights; }
+
+}  // namespace fer::FER_PORT::handwritten

@@ -1,0 +1,118 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/run/cuda/cuda_device.hpp"
+#include "kernels/emulator/runtime.hpp"
+#include "kernels/emulator/schedule.hpp"
+#include "tests/support/step_runner.hpp"
+
+namespace fer::test {
+namespace {
+
+/// A bit of everything: convolutions, batch norm, pool, dropout, dense, L2.
+void tiny(Net& net) {
+    net.conv(3, 3).relu().conv(4, 3, {.l2 = 0.01f}).batch_norm().relu().max_pool(2).dropout(0.25f);
+    net.flatten().dense(7);
+}
+
+StepOptions tiny_options() {
+    StepOptions options;
+    options.batch = 2;
+    options.input.images = 4;
+    options.input.stored_height = options.input.height = 6;
+    options.input.stored_width = options.input.width = 6;
+    return options;
+}
+
+class CudaExecutor : public ::testing::Test {
+protected:
+    void TearDown() override { emulated::recover(); }
+
+    static StepRunner runner() {
+        return StepRunner(tiny, tiny_options(), emulated::cuda_device(), 1, emulated::cuda_runtime());
+    }
+    /// Three training steps, the last one or two from a recording, and an evaluation.
+    static std::vector<char> result() {
+        StepRunner run = runner();
+        for (int step = 0; step < 3; ++step) {
+            run.train();
+        }
+        run.evaluate();
+        return run.persistent();
+    }
+};
+
+TEST_F(CudaExecutor, StepsAllocateNothing) {
+    StepRunner run = runner();
+    run.train();
+    const std::uint64_t allocations = emulated::counters().allocations;
+    const std::uint64_t graphs = emulated::counters().graph_launches;
+    run.train();
+    run.train();
+    EXPECT_EQ(emulated::counters().allocations, allocations);
+    EXPECT_EQ(emulated::counters().graph_launches, graphs + 2);
+}
+
+// Work is done later, and in any order that the stream permits; threads and asynchronous copies in any order too.
+TEST_F(CudaExecutor, AnyLegalOrderGivesTheSameBits) {
+    const std::vector<char> want = result();
+    for (const char* text : {"streams=deferred,seed=1", "streams=deferred,order=reverse,async=issue,seed=2",
+                             "streams=deferred,order=random,seed=3", "streams=deferred,order=greedy,seed=4"}) {
+        const emulated::ScopedSchedule scope(emulated::Schedule::parse(text));
+        EXPECT_TRUE(result() == want) << text;
+    }
+}
+
+// Whatever call of the runtime fails: one error that names it, nothing leaked, and the next run is right.
+TEST_F(CudaExecutor, AnyCallMayFail) {
+    const std::vector<char> want = result();
+    const std::uint64_t before = emulated::counters().calls;
+    result();
+    const std::uint64_t calls = emulated::counters().calls - before;
+    ASSERT_GT(calls, 50u);
+    for (std::uint64_t n = 1; n <= calls; n += n < 40 ? 1 : 7) {
+        SCOPED_TRACE(n);
+        emulated::inject({.call = "", .nth = n, .error = cudaErrorUnknown, .sticky = n % 2 == 0});
+        bool failed = false;
+        try {
+            result();
+        } catch (const Error& error) {
+            failed = true;
+            EXPECT_THAT(error.what(), ::testing::HasSubstr("cuda"));
+        }
+        emulated::recover();
+        // Calls that only give something back, and queries of free memory, may fail unnoticed.
+        if (n < 10) {
+            EXPECT_TRUE(failed);
+        }
+    }
+    EXPECT_TRUE(result() == want);
+}
+
+TEST_F(CudaExecutor, OutOfMemoryTellsNeedAndFree) {
+    emulated::inject({.call = "cudaMalloc", .nth = 1, .error = cudaErrorMemoryAllocation});
+    try {
+        runner();
+        FAIL() << "no error";
+    } catch (const MemoryError& error) {
+        EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("wanted"), ::testing::HasSubstr("are free")));
+    }
+}
+
+TEST_F(CudaExecutor, AWatchShowsTheDeviceWithoutWaiting) {
+    Runtime& runtime = emulated::cuda_runtime();
+    Buffer buffer(runtime, 8);
+    const auto watch = runtime.watch(buffer.data(), 8);
+    EXPECT_EQ(watch->arrived(), nullptr) << "nothing was asked for";
+    const double value = 2.5;
+    runtime.upload(buffer.data(), &value, 8);
+    watch->refresh();
+    runtime.wait();
+    const void* seen = watch->arrived();
+    ASSERT_NE(seen, nullptr);
+    EXPECT_EQ(*static_cast<const double*>(seen), 2.5);
+    EXPECT_EQ(watch->arrived(), nullptr) << "once";
+}
+
+}  // namespace
+}  // namespace fer::test
