@@ -43,12 +43,12 @@ class DeviceStep : public ::testing::TestWithParam<Case> {
 protected:
     const Device& device() const { return find_device(std::get<0>(GetParam())); }
     ModelBuilder model() const { return std::get<1>(GetParam()).build; }
-    /// With canaries behind every buffer, or recorded.
+    /// With canaries behind every buffer, which excludes a recording, or without.
     StepRunner guarded(const StepOptions& options) const {
         return StepRunner(model(), options, device(), 1, open_runtime(device()), false, 64);
     }
     StepRunner runner(const StepOptions& options, bool record) const {
-        return StepRunner(model(), options, device(), 1, open_runtime(device()), record);
+        return StepRunner(model(), options, device(), 1, open_runtime(device()), record, 0);
     }
 };
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DeviceStep);

@@ -29,7 +29,7 @@ protected:
     void TearDown() override { emulated::recover(); }
 
     static StepRunner runner() {
-        return StepRunner(tiny, tiny_options(), emulated::cuda_device(), 1, emulated::cuda_runtime());
+        return StepRunner(tiny, tiny_options(), emulated::cuda_device(), 1, emulated::cuda_runtime(), true, 0);
     }
     /// Three training steps, the last one or two from a recording, and an evaluation.
     static std::vector<char> result() {
