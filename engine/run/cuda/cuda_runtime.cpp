@@ -28,8 +28,14 @@ class GraphRecording : public Recording {
 public:
     GraphRecording(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
         FER_CUDA(cudaGraphInstantiate(&exec_, graph, 0));
-        FER_CUDA(cudaGraphUpload(exec_, stream_));
+        const cudaError_t uploaded = cudaGraphUpload(exec_, stream_);
+        if (uploaded != cudaSuccess) {
+            ignore(cudaGraphExecDestroy(exec_));
+        }
+        check(uploaded, "cudaGraphUpload", std::source_location::current());
     }
+    GraphRecording(const GraphRecording&) = delete;
+    GraphRecording& operator=(const GraphRecording&) = delete;
     ~GraphRecording() override { ignore(cudaGraphExecDestroy(exec_)); }
     void start() override { FER_CUDA(cudaGraphLaunch(exec_, stream_)); }
 
