@@ -169,7 +169,12 @@ TEST_P(ResumeOnDevice, EndsAsIfNeverStopped) {
     };
     const TemporaryFolder folder;
     ASSERT_EQ(run(folder, "whole")->run(), Outcome::kFinished);
-    for (const int stop_after : {1, 4, 7, 11}) {
+#ifdef FER_CHECKED
+    const std::vector<int> stops{7};
+#else
+    const std::vector<int> stops{1, 4, 7, 11};
+#endif
+    for (const int stop_after : stops) {
         SCOPED_TRACE(stop_after);
         const std::string name = fmt::format("parts{}", stop_after);
         {
