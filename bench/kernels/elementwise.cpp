@@ -6,6 +6,7 @@
 #include "kernels/dropout.hpp"
 #include "kernels/pad.hpp"
 #include "kernels/relu.hpp"
+#include "kernels/transpose.hpp"
 
 namespace fer::FER_PORT {
 namespace {
@@ -92,6 +93,21 @@ Case convert(const std::string& where, std::int64_t count, DType from, const Ari
     return c;
 }
 
+/// The filters of a convolution in the order that cuDNN takes.
+Case turn(const bench::LayerShape& at, const Arithmetic& how) {
+    const Shape w = at.op.in[1].shape;
+    Case c = start("transpose", how, at.where, text_of(w));
+    c.prepare = [w, type = how.dtype](Memory& m) {
+        return launch_of(transpose, {.x = m.input(w.count(), type),
+                                     .y = m.output(w.count(), type),
+                                     .rows = as_int(w[0] * w[1] * w[2]),
+                                     .columns = as_int(w[3]),
+                                     .from = type,
+                                     .to = type});
+    };
+    return c;
+}
+
 Case pad(const bench::LayerShape& at, const Arithmetic& how) {
     Case c = start("zero_pad_fwd", how, at);
     c.prepare = [x = at.op.in[0].shape, y = at.op.out[0].shape, p = at.op.as<PadAttrs>(), type = how.dtype](Memory& m) {
@@ -150,6 +166,9 @@ void add_elementwise(Cases& cases, const Layers& layers) {
                     break;
                 case OpKind::kDropout:
                     cases.add(drop(at, how));
+                    break;
+                case OpKind::kConv2d:
+                    cases.add(turn(at, how));
                     break;
                 case OpKind::kZeroPad:
                     cases.add(pad(at, how));

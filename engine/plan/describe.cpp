@@ -33,6 +33,12 @@ std::string step_note(const Plan& plan, const PlanStep& step) {
     if (step.workspace_bytes > 0) {
         notes.push_back(fmt::format("scratch {}", mib(step.workspace_bytes)));
     }
+    if (step.implementation != nullptr && step.implementation->note != nullptr) {
+        notes.push_back(step.implementation->note(step.op));
+    }
+    if (step.branch != 0) {
+        notes.emplace_back("beside");
+    }
     return fmt::format("{}", fmt::join(notes, ", "));
 }
 
@@ -66,8 +72,15 @@ std::string explain_step(const Plan& plan, const PlanStep& step) {
     list("reads", node.inputs);
     list("writes", node.outputs);
     list("updates", node.state);
+    for (const Timing& timing : step.timings) {
+        text += fmt::format("  {} measured: {:.1f} us\n", timing.implementation, timing.microseconds);
+    }
     for (const Declined& d : step.declined) {
         text += fmt::format("  {} declined: {}\n", d.implementation, d.reason);
+    }
+    for (const int other : step.after) {
+        text += fmt::format("  beside  branch {}, after '{}'\n", step.branch,
+                            plan.steps[static_cast<std::size_t>(other)].op.name);
     }
     text += fmt::format("  runs    {}\n  flops   {}\n",
                         step.implementation == nullptr ? "nothing: a view" : step.implementation->name,

@@ -20,7 +20,7 @@ struct Operands {
     std::span<void* const> out;
     std::span<void* const> state;
     void* workspace = nullptr;
-    void* queue = nullptr;  // Runtime::queue()
+    void* queue = nullptr;  // Runtime::queue(), of the step's branch
 
     template <class T>
     const T* input(std::size_t i) const {
@@ -44,6 +44,7 @@ struct Implementation {
     Refusal (*refuses)(const OpDesc&);         // null: accepts everything
     std::int64_t (*workspace)(const OpDesc&);  // bytes of scratch; null: none
     Kernel (*make)(const OpDesc&);
+    std::string (*note)(const OpDesc&) = nullptr;  // which of its ways it takes, "engine 45"; null: it has one
 };
 
 /// What a plan needs to know of a device.
@@ -54,7 +55,9 @@ public:
     /// The fusion rules (engine/graph/fuse.hpp) whose results this device has fast implementations of, as --fuse takes
     /// them.
     virtual std::string_view fusions() const = 0;
-    /// In order of preference; the last accepts everything. Empty: the op does not exist on this device.
+    /// Whether it works on the branches of a plan at the same time.
+    virtual bool overlaps() const { return false; }
+    /// In order of preference; one of them accepts everything. Empty: the op does not exist on this device.
     virtual std::span<const Implementation> implementations(OpKind kind) const = 0;
 };
 

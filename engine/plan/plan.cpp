@@ -4,6 +4,7 @@
 
 #include "engine/core/text.hpp"
 #include "engine/graph/op_table.hpp"
+#include "engine/plan/branches.hpp"
 
 namespace fer {
 namespace {
@@ -56,20 +57,48 @@ void check_forced(const Device& device, const PlanOptions& options) {
     }
 }
 
+/// Takes `candidate` if it accepts the step; notes the refusal otherwise.
+bool accepts(PlanStep& step, const Implementation& candidate) {
+    Refusal refusal = candidate.refuses == nullptr ? std::nullopt : candidate.refuses(step.op);
+    if (refusal) {
+        step.declined.push_back({candidate.name, std::move(*refusal)});
+        return false;
+    }
+    step.implementation = &candidate;
+    step.workspace_bytes = candidate.workspace == nullptr ? 0 : candidate.workspace(step.op);
+    return true;
+}
+
+/// The fastest of those that were measured and still accept the step.
+bool choose_by_time(PlanStep& step, std::span<const Implementation> list, const PlanOptions& options) {
+    const auto known = options.timings == nullptr ? Timings::const_iterator{} : options.timings->find(node_key(step.op));
+    if (options.timings == nullptr || known == options.timings->end()) {
+        return false;
+    }
+    step.timings = known->second;
+    for (const Timing& timing : step.timings) {
+        const auto candidate = std::ranges::find(list, timing.implementation, &Implementation::name);
+        if (candidate != list.end() && accepts(step, *candidate)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void choose(PlanStep& step, const Device& device, const PlanOptions& options) {
     const auto list = device.implementations(step.op.kind);
     const auto forced = options.force.find(std::string(name_of(step.op.kind)));
+    if (forced == options.force.end() && choose_by_time(step, list, options)) {
+        return;
+    }
+    step.declined.clear();
     for (const Implementation& candidate : list) {
         if (forced != options.force.end() && candidate.name != forced->second) {
             continue;
         }
-        Refusal refusal = candidate.refuses == nullptr ? std::nullopt : candidate.refuses(step.op);
-        if (!refusal) {
-            step.implementation = &candidate;
-            step.workspace_bytes = candidate.workspace == nullptr ? 0 : candidate.workspace(step.op);
+        if (accepts(step, candidate)) {
             return;
         }
-        step.declined.push_back({candidate.name, std::move(*refusal)});
     }
     std::string reasons;
     for (const Declined& d : step.declined) {
@@ -168,7 +197,8 @@ void lay_out(Plan& plan, const PlanOptions& options) {
     std::vector<std::size_t> with_workspace;
     for (std::size_t s = 0; s < plan.steps.size(); ++s) {
         if (plan.steps[s].workspace_bytes > 0) {
-            lifetimes.push_back({static_cast<int>(s), static_cast<int>(s), plan.steps[s].workspace_bytes});
+            const int step = static_cast<int>(s);
+            lifetimes.push_back({step, std::max(step, last_use_beside(plan, step)), plan.steps[s].workspace_bytes});
             with_workspace.push_back(s);
         }
     }
@@ -238,15 +268,27 @@ Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& opti
     plan.placements.resize(graph.values().size());
     for (const int n : needed_nodes(graph)) {
         const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
-        PlanStep step{.node = n, .op = graph.describe(node), .declined = {}};
+        PlanStep step;
+        step.node = n;
+        step.op = graph.describe(node);
         if (!is_view(node.kind)) {
             choose(step, device, options);
         }
         plan.steps.push_back(std::move(step));
     }
+    const bool overlap = options.overlap && device.overlaps();
+    if (overlap) {
+        assign_branches(plan);
+    }
     find_lifetimes(plan);
+    if (overlap) {
+        keep_for_branches(plan);
+    }
     share_memory(plan, options);
     lay_out(plan, options);
+    if (overlap) {
+        order_branches(plan);
+    }
     return plan;
 }
 

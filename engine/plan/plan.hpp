@@ -2,12 +2,14 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/graph/graph.hpp"
 #include "engine/plan/arena.hpp"
 #include "engine/plan/implementation.hpp"
+#include "engine/plan/timings.hpp"
 
 namespace fer {
 
@@ -35,6 +37,9 @@ struct PlanStep {
     OpDesc op;
     const Implementation* implementation = nullptr;  // null for views: nothing to run
     std::vector<Declined> declined;
+    std::vector<Timing> timings;  // of the candidates, fastest first, if they were measured
+    int branch = 0;               // steps of one branch run in order; of two branches at the same time, but
+    std::vector<int> after;       // not before these steps of the other branch have ended
     std::int64_t workspace_offset = 0, workspace_bytes = 0;
 };
 
@@ -53,8 +58,13 @@ struct Plan {
     std::int64_t traffic() const;
 };
 
+/// Branches of a plan: the first one ends last.
+inline constexpr int kBranches = 2;
+
 struct PlanOptions {
     std::map<std::string, std::string> force;  // op name -> implementation name
+    std::shared_ptr<const Timings> timings;    // measured candidates: the fastest goes before the order of the list
+    bool overlap = true;                       // weight gradients on a branch of their own, if the device overlaps
     bool in_place = true;
     bool share = true;     // false: every value gets bytes of its own
     std::int64_t gap = 0;  // canary bytes behind every arena buffer
@@ -63,7 +73,8 @@ struct PlanOptions {
 /// "conv2d=reference" and so on, as given on a command line. UsageError for a word without '='.
 std::map<std::string, std::string> parse_forced(const std::vector<std::string>& pairs);
 
-/// Drops what nobody needs, picks the first implementation that accepts each node and lays out the arena.
+/// Drops what nobody needs, picks the implementation of each node, by time if it was measured, else the first that
+/// accepts it, and lays out the arena.
 /// UsageError: an unknown op or implementation in `force`, a forced implementation that refuses (with its reason),
 /// or an op the device does not have.
 Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& options = {});

@@ -121,12 +121,40 @@ void Executor::run() {
         return recording_->start();
     }
     run_step_by_step();
-    recording_ = runtime_.record([this] {
-        for (std::size_t s = 0; s < bound_.size(); ++s) {
-            enqueue(s);
-        }
-    });
+    recording_ = runtime_.record([this] { enqueue_branches(); });
     record_ = recording_ != nullptr;
+}
+
+void Executor::enqueue_branches() {
+    const auto mark_of = [this](int step) -> Mark& {
+        std::unique_ptr<Mark>& mark = marks_[step];
+        if (mark == nullptr) {
+            mark = runtime_.mark();
+        }
+        return *mark;
+    };
+    std::vector<char> waited_for(bound_.size(), 0);
+    int last_beside = -1;
+    for (const PlanStep& step : plan_.steps) {
+        for (const int other : step.after) {
+            waited_for[static_cast<std::size_t>(other)] = 1;
+        }
+    }
+    for (std::size_t s = 0; s < bound_.size(); ++s) {
+        const PlanStep& step = plan_.steps[s];
+        for (const int other : step.after) {
+            mark_of(other).wait(step.branch);
+        }
+        enqueue(s, step.branch);
+        if (waited_for[s] != 0) {
+            mark_of(static_cast<int>(s)).set(step.branch);
+        }
+        last_beside = step.branch == 0 ? last_beside : static_cast<int>(s);
+    }
+    if (last_beside >= 0) {
+        mark_of(last_beside).set(1);
+        mark_of(last_beside).wait(0);
+    }
 }
 
 void Executor::run_step_by_step() {
@@ -147,13 +175,13 @@ void Executor::run_step_by_step() {
     }
 }
 
-void Executor::enqueue(std::size_t s) const {
+void Executor::enqueue(std::size_t s, int branch) const {
     const Bound& step = bound_[s];
     if (!step.kernel) {
         return;
     }
     try {
-        step.kernel({step.in, step.out, step.state, step.workspace, runtime_.queue()});
+        step.kernel({step.in, step.out, step.state, step.workspace, runtime_.queue(branch)});
     } catch (const DeviceError& error) {
         throw DeviceError(fmt::format("node '{}': {}", plan_.steps[s].op.name, error.what()))
             .because(error.why())

@@ -48,7 +48,7 @@ public:
 
     /// Enqueues every step once.
     void run();
-    /// The same one by one, without a recording. If the plan has gaps, verifies the canaries in them and names the node
+    /// The same one by one in order, without a recording or branches. If the plan has gaps, verifies the canaries in them and names the node
     /// that wrote past the end of a result or of its scratch memory.
     void run_step_by_step();
     bool recorded() const { return recording_ != nullptr; }
@@ -83,7 +83,9 @@ private:
     };
 
     void bind();
-    void enqueue(std::size_t step) const;
+    void enqueue(std::size_t step, int branch = 0) const;
+    /// All steps, those of the second branch beside the first.
+    void enqueue_branches();
     void write_canaries(const Bound& step) const;
     void check_canaries(const Bound& step, const std::string& node) const;
 
@@ -92,6 +94,7 @@ private:
     bool record_;
     std::vector<void*> addresses_;  // per value
     std::vector<Bound> bound_;      // per step
+    std::map<int, std::unique_ptr<Mark>> marks_;  // by the step they stand behind
     std::unique_ptr<Recording> recording_;
     std::vector<double> seconds_;
 };

@@ -27,7 +27,17 @@ public:
     virtual const void* arrived() = 0;
 };
 
-/// All work goes into one queue and is done in order. Addresses are the device's: the host reads and writes what lies
+/// A point in one queue that another waits for.
+class Mark {
+public:
+    virtual ~Mark() = default;
+    /// Behind what the queue of `branch` holds by now.
+    virtual void set(int branch) = 0;
+    /// What the queue of `branch` is given from now on starts after the point that was set last.
+    virtual void wait(int branch) = 0;
+};
+
+/// All work goes into one queue and is done in order; a recording may spread it over several, joined at its end. Addresses are the device's: the host reads and writes what lies
 /// there by upload() and download() alone, unless host_memory().
 class Runtime {
 public:
@@ -48,8 +58,10 @@ public:
     virtual void clear(void* address, std::int64_t bytes) = 0;
     virtual void wait() = 0;
 
-    /// What kernels of this device enqueue into; null where they run at once.
-    virtual void* queue() const = 0;
+    /// What kernels of this device enqueue into; null where they run at once. Branches but the first are only used
+    /// while recording.
+    virtual void* queue(int branch = 0) const = 0;
+    virtual std::unique_ptr<Mark> mark() { return nullptr; }
     /// Everything `enqueue` puts into the queue, without doing it. Null if this device does not record.
     virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
     virtual std::unique_ptr<Watch> watch(const void* address, std::int64_t bytes) = 0;
@@ -58,6 +70,8 @@ public:
 
     /// "AMD EPYC 9B14, 2 threads"; what the run folder records.
     virtual std::string description() const = 0;
+    /// That, and the versions of the libraries that implementations come from: what measured times depend on.
+    virtual std::string tuning_key() const { return description(); }
 };
 
 /// The memory of this process.

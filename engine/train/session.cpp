@@ -74,6 +74,15 @@ PlanOptions checked_for_memory(ModelBuilder model, const StepOptions& options, c
         .try_this(fits == 0 ? "a smaller --width, or --device cpu" : fmt::format("--batch {} fits", fits));
 }
 
+/// With the times of what the session's steps may choose among: memory is planned with the choices that will run.
+PlanOptions tuned(PlanOptions how, Tuner* tuner, ModelBuilder model, const StepOptions& options, Session::Use use) {
+    if (tuner != nullptr) {
+        tuner->tune((use == Session::Use::kTrain ? training_step(model, options) : evaluation_step(model, options)).graph);
+        how.timings = tuner->timings();
+    }
+    return how;
+}
+
 Metrics to_metrics(std::span<const double> sums) {
     const double images = std::max(1.0, sums[kMetricImages]);
     return {sums[kMetricLoss] / images, sums[kMetricHits] / images, static_cast<std::int64_t>(sums[kMetricImages]),
@@ -83,14 +92,16 @@ Metrics to_metrics(std::span<const double> sums) {
 }  // namespace
 
 Session::Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
-                 Runtime& runtime, Use use, PlanOptions plan, bool record)
+                 Runtime& runtime, Use use, PlanOptions plan, bool record, std::shared_ptr<Tuner> tuner)
     : model_(model),
       options_(session_options(options, data, device)),
       data_(data),
       device_(device),
       runtime_(runtime),
       use_(use),
-      plan_(checked_for_memory(model, options_, data, device, runtime, use, std::move(plan))),
+      tuner_(std::move(tuner)),
+      plan_(checked_for_memory(model, options_, data, device, runtime, use,
+                               tuned(std::move(plan), tuner_.get(), model, options_, use))),
       record_(record),
       training_(use == Use::kTrain ? training_step(model, options_) : Step{}),
       evaluation_(evaluation_step(model, options_)),
@@ -165,6 +176,9 @@ Executor& Session::executor(Use use, std::int64_t images) {
     }
     const StepOptions options = with_batch(options_, images);
     const Step step = use == Use::kTrain ? training_step(model_, options) : evaluation_step(model_, options);
+    if (tuner_ != nullptr) {
+        tuner_->tune(step.graph);
+    }
     Plan plan = make_plan(step.graph, device_, plan_);
     if (plan.arena_bytes > arena_.bytes()) {
         executors_.clear();

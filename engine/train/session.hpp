@@ -10,6 +10,7 @@
 
 #include "engine/data/dataset.hpp"
 #include "engine/run/executor.hpp"
+#include "engine/run/tuner.hpp"
 
 namespace fer {
 
@@ -31,9 +32,9 @@ public:
     enum class Use { kTrain, kEvaluateOnly };
 
     /// `data` must outlive the session. `options.input.images` and stored size are taken from it. `record`: a step is
-    /// recorded once and repeated, where the device can.
+    /// recorded once and repeated, where the device can. `tuner` measures what plans may choose among.
     Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device, Runtime& runtime,
-            Use use, PlanOptions plan = {}, bool record = true);
+            Use use, PlanOptions plan = {}, bool record = true, std::shared_ptr<Tuner> tuner = nullptr);
 
     const Variables& variables() const { return variables_; }
     const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }
@@ -70,6 +71,7 @@ private:
     const Device& device_;
     Runtime& runtime_;
     Use use_;
+    std::shared_ptr<Tuner> tuner_;
     PlanOptions plan_;
     bool record_;
     Step training_, evaluation_;

@@ -157,6 +157,11 @@ void recover() {
         stream->capture = nullptr;
         stream->tail.clear();
     }
+    for (const auto& weak : d.captures) {
+        if (const auto capture = weak.lock()) {  // an event may still remember it
+            capture->ended = true;
+        }
+    }
     d.sticky = d.last = cudaSuccess;
     d.fault.clear();
     d.injection = {};

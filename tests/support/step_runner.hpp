@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -19,7 +20,8 @@ namespace fer::test {
 class StepRunner {
 public:
     StepRunner(ModelBuilder model, const StepOptions& options, const Device& device, std::uint64_t seed = 1,
-               Runtime& runtime = host_runtime(), bool record = true, std::int64_t gap = kCanaryBytes)
+               Runtime& runtime = host_runtime(), bool record = true, std::int64_t gap = kCanaryBytes,
+               const std::function<void(Plan&)>& edit = [](Plan&) {})
         : training_(training_step(model, fused(options, device))),
           evaluation_(evaluation_step(model, fused(options, device))),
           arena_(runtime) {
@@ -40,6 +42,7 @@ public:
         plan_options.gap = gap;
         Plan train = make_plan(training_.graph, device, plan_options);
         Plan evaluate = make_plan(evaluation_.graph, device, plan_options);
+        edit(train);
         arena_.reserve(std::max(train.arena_bytes, evaluate.arena_bytes));
         const std::map<std::string, const void*> inputs{
             {kImages, resident(bytes)}, {kLabels, resident(labels)}, {kOrder, resident(order)}};

@@ -61,7 +61,9 @@ int plan(const InspectFlags& flags) {
     options.fuse = fusions_for(device, options.fuse);
     const Step step =
         flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
-    const Plan plan = make_plan(step.graph, device, {.force = parse_forced(flags.device.impl)});
+    PlanOptions how = plan_options(flags.device);
+    how.timings = known_timings(flags.device, device);
+    const Plan plan = make_plan(step.graph, device, how);
     fmt::print("{}", describe(plan, flags.explain));
     if (flags.explain.empty()) {
         for (const FusionCount& fusion : step.fusions) {

@@ -42,9 +42,12 @@ std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch, const
     StepOptions options =
         step_options(config, card.height, card.width, card.channels, static_cast<int>(card.classes.size()));
     options.precision = choose_precision(where.precision, device);
-    auto session = std::make_unique<Session>(model->build, options, data, device, open_runtime(device),
-                                             Session::Use::kEvaluateOnly,
-                                             PlanOptions{.force = parse_forced(where.impl)}, !where.no_capture);
+    Runtime& runtime = open_runtime(device);
+    const std::shared_ptr<Tuner> tuner = make_tuner(where, device, runtime);
+    auto session =
+        std::make_unique<Session>(model->build, options, data, device, runtime, Session::Use::kEvaluateOnly,
+                                  plan_options(where), !where.no_capture, tuner);
+    tell_findings(tuner.get());
     initialize(session->variables(), session->step(), 0);
     load_weights(file, path.string(), session->variables(), session->step());
     return session;

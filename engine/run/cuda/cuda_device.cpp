@@ -4,14 +4,22 @@
 #include <vector>
 
 #include "engine/run/cuda/handwritten/kernels.hpp"
+#include "engine/run/cuda/libraries/lists.hpp"
 
 namespace fer::FER_PORT {
 namespace {
 
 struct Row {
     OpKind kind;
-    handwritten::List (*handwritten)();  // null: a view, nothing runs
+    handwritten::List (*handwritten)();        // null: a view, nothing runs
+    handwritten::List (*library)() = nullptr;  // after ours, whose bits are the same on every machine
 };
+
+#if defined(FER_EMULATED)  // which has no libraries
+#define FER_LIBRARY(list) nullptr
+#else
+#define FER_LIBRARY(list) cuda::list
+#endif
 
 // clang-format off
 constexpr std::array kRows{
@@ -21,9 +29,9 @@ constexpr std::array kRows{
     Row{OpKind::kStandardize,            handwritten::standardize},
     Row{OpKind::kResize,                 handwritten::resize},
     Row{OpKind::kGrayToRgb,              handwritten::gray_to_rgb},
-    Row{OpKind::kConv2d,                 handwritten::conv2d},
+    Row{OpKind::kConv2d,                 handwritten::conv2d, FER_LIBRARY(cudnn_conv2d)},
     Row{OpKind::kDepthwiseConv,          handwritten::depthwise_conv},
-    Row{OpKind::kDense,                  handwritten::dense},
+    Row{OpKind::kDense,                  handwritten::dense, FER_LIBRARY(cublaslt_dense)},
     Row{OpKind::kBias,                   handwritten::bias},
     Row{OpKind::kBatchNorm,              handwritten::batch_norm},
     Row{OpKind::kBatchNormPool,          handwritten::batch_norm_pool},
@@ -42,12 +50,12 @@ constexpr std::array kRows{
     Row{OpKind::kL2Penalty,              handwritten::l2_penalty},
     Row{OpKind::kCast,                   handwritten::cast},
     Row{OpKind::kConstant,               handwritten::constant},
-    Row{OpKind::kConv2dDgrad,            handwritten::conv2d_dgrad},
-    Row{OpKind::kConv2dWgrad,            handwritten::conv2d_wgrad},
+    Row{OpKind::kConv2dDgrad,            handwritten::conv2d_dgrad, FER_LIBRARY(cudnn_conv2d_dgrad)},
+    Row{OpKind::kConv2dWgrad,            handwritten::conv2d_wgrad, FER_LIBRARY(cudnn_conv2d_wgrad)},
     Row{OpKind::kDepthwiseDgrad,         handwritten::depthwise_dgrad},
     Row{OpKind::kDepthwiseWgrad,         handwritten::depthwise_wgrad},
-    Row{OpKind::kDenseDgrad,             handwritten::dense_dgrad},
-    Row{OpKind::kDenseWgrad,             handwritten::dense_wgrad},
+    Row{OpKind::kDenseDgrad,             handwritten::dense_dgrad, FER_LIBRARY(cublaslt_dense_dgrad)},
+    Row{OpKind::kDenseWgrad,             handwritten::dense_wgrad, FER_LIBRARY(cublaslt_dense_wgrad)},
     Row{OpKind::kBiasGrad,               handwritten::bias_grad},
     Row{OpKind::kBatchNormGrad,          handwritten::batch_norm_grad},
     Row{OpKind::kBatchNormPoolGrad,      handwritten::batch_norm_pool_grad},
@@ -89,7 +97,11 @@ public:
     CudaDevice() {
         for (const Row& row : kRows) {
             const handwritten::List list = row.handwritten == nullptr ? handwritten::List{} : row.handwritten();
-            lists_.emplace_back(list.begin(), list.end());
+            std::vector<Implementation>& all = lists_.emplace_back(list.begin(), list.end());
+            if (row.library != nullptr) {
+                const handwritten::List more = row.library();
+                all.insert(all.end(), more.begin(), more.end());
+            }
         }
     }
     std::string_view name() const override {
@@ -100,6 +112,7 @@ public:
 #endif
     }
     std::string_view fusions() const override { return "bias,activation,norm,norm_pool,norm_mask"; }
+    bool overlaps() const override { return true; }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];
     }

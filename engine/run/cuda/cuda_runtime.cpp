@@ -3,6 +3,7 @@
 
 #include "engine/core/error.hpp"
 #include "engine/run/cuda/cuda_device.hpp"
+#include "engine/run/cuda/libraries/lists.hpp"
 #include "kernels/port/check.hpp"
 #include "kernels/port/runtime.hpp"
 
@@ -14,7 +15,7 @@ void ignore(cudaError_t) {}
 
 class Event {
 public:
-    Event() { FER_CUDA(cudaEventCreate(&event_)); }
+    explicit Event(unsigned flags = cudaEventDefault) { FER_CUDA(cudaEventCreateWithFlags(&event_, flags)); }
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
     ~Event() { ignore(cudaEventDestroy(event_)); }
@@ -87,6 +88,19 @@ private:
     bool under_way_ = false;
 };
 
+class StreamMark : public Mark {
+public:
+    explicit StreamMark(const Runtime& runtime) : runtime_(runtime), event_(cudaEventDisableTiming) {}
+    void set(int branch) override { FER_CUDA(cudaEventRecord(event_.get(), stream(branch))); }
+    void wait(int branch) override { FER_CUDA(cudaStreamWaitEvent(stream(branch), event_.get(), 0)); }
+
+private:
+    cudaStream_t stream(int branch) const { return static_cast<cudaStream_t>(runtime_.queue(branch)); }
+
+    const Runtime& runtime_;
+    Event event_;
+};
+
 class CudaRuntime : public Runtime {
 public:
     CudaRuntime() {
@@ -94,8 +108,13 @@ public:
         int greatest = 0;
         FER_CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
         FER_CUDA(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest));
+        // What the step does not wait for soon yields to what it does.
+        FER_CUDA(cudaStreamCreateWithPriority(&beside_, cudaStreamNonBlocking, least));
     }
-    ~CudaRuntime() override { ignore(cudaStreamDestroy(stream_)); }
+    ~CudaRuntime() override {
+        ignore(cudaStreamDestroy(beside_));
+        ignore(cudaStreamDestroy(stream_));
+    }
 
     void* allocate(std::int64_t bytes) override {
         const auto size = static_cast<std::size_t>(bytes);
@@ -135,7 +154,8 @@ public:
     }
     void wait() override { FER_CUDA(cudaStreamSynchronize(stream_)); }
 
-    void* queue() const override { return stream_; }
+    void* queue(int branch) const override { return branch == 0 ? stream_ : beside_; }
+    std::unique_ptr<Mark> mark() override { return std::make_unique<StreamMark>(*this); }
 
     std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override {
         cudaGraph_t graph = nullptr;
@@ -181,6 +201,13 @@ public:
                            p.major, p.minor, p.multiProcessorCount, static_cast<double>(p.totalGlobalMem) * 1e-9,
                            driver / 1000, driver % 1000 / 10);
     }
+    std::string tuning_key() const override {
+#if defined(FER_EMULATED)
+        return description();
+#else
+        return fmt::format("{}, {}", description(), library_versions());
+#endif
+    }
 
 private:
     static double megabytes(std::size_t bytes) { return static_cast<double>(bytes) * 1e-6; }
@@ -198,6 +225,7 @@ private:
     }
 
     cudaStream_t stream_ = nullptr;
+    cudaStream_t beside_ = nullptr;  // the second branch of a recording
 };
 
 /// The first GPU must be one that the kernels were compiled for.

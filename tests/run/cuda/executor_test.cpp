@@ -63,6 +63,65 @@ TEST_F(CudaExecutor, AnyLegalOrderGivesTheSameBits) {
     }
 }
 
+/// Three training steps of a plan that was tampered with, under the schedule in force.
+std::vector<char> result_of(const std::function<void(Plan&)>& edit) {
+    StepRunner run(tiny, tiny_options(), emulated::cuda_device(), 1, emulated::cuda_runtime(), true, 0, edit);
+    for (int step = 0; step < 3; ++step) {
+        run.train();
+    }
+    return run.persistent();
+}
+
+emulated::Schedule any_order(std::uint64_t seed) {
+    return {.streams = emulated::Streams::kDeferred, .seed = seed};
+}
+
+TEST_F(CudaExecutor, BranchesGiveTheBitsOfOneBranch) {
+    const std::vector<char> want = result_of([](Plan& plan) {
+        EXPECT_GT(std::ranges::count(plan.steps, 1, &PlanStep::branch), 2);
+        for (PlanStep& step : plan.steps) {
+            step.branch = 0;
+            step.after.clear();
+        }
+    });
+    for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+        const emulated::ScopedSchedule scope(any_order(seed));
+        EXPECT_TRUE(result_of([](Plan&) {}) == want) << "seed " << seed;
+    }
+}
+
+// Each wait between the branches is left out in turn: some legal order of what remains must show it.
+TEST_F(CudaExecutor, ADroppedWaitIsFound) {
+    const std::vector<char> want = result_of([](Plan&) {});
+    std::vector<std::size_t> waiting;
+    result_of([&](Plan& plan) {
+        for (std::size_t s = 0; s < plan.steps.size(); ++s) {
+            if (!plan.steps[s].after.empty()) {
+                waiting.push_back(s);
+            }
+        }
+    });
+    ASSERT_GE(waiting.size(), 4u);
+    for (const std::size_t s : waiting) {
+        std::string name;
+        const auto drop = [&](Plan& plan) {
+            plan.steps[s].after.clear();
+            name = plan.steps[s].op.name;
+        };
+        bool found = false;
+        for (std::uint64_t seed = 1; seed <= 40 && !found; ++seed) {
+            const emulated::ScopedSchedule scope(any_order(seed));
+            try {
+                found = result_of(drop) != want;
+            } catch (const DeviceError&) {  // the second branch was never drawn into the recording
+                found = true;
+            }
+            emulated::recover();
+        }
+        EXPECT_TRUE(found) << "without the wait of '" << name << "'";
+    }
+}
+
 // Whatever call of the runtime fails: one error that names it, nothing leaked, and the next run is right.
 TEST_F(CudaExecutor, AnyCallMayFail) {
     const std::vector<char> want = result();
