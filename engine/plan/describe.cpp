@@ -78,6 +78,9 @@ std::string explain_step(const Plan& plan, const PlanStep& step) {
     for (const Declined& d : step.declined) {
         text += fmt::format("  {} declined: {}\n", d.implementation, d.reason);
     }
+    for (const std::string_view other : step.others) {
+        text += fmt::format("  {} would take it\n", other);
+    }
     for (const int other : step.after) {
         text += fmt::format("  beside  branch {}, after '{}'\n", step.branch,
                             plan.steps[static_cast<std::size_t>(other)].op.name);

@@ -85,6 +85,22 @@ bool choose_by_time(PlanStep& step, std::span<const Implementation> list, const 
     return false;
 }
 
+/// Asks those that the choice made needless.
+void ask_others(PlanStep& step, std::span<const Implementation> list) {
+    for (const Implementation& other : list) {
+        const bool asked = &other == step.implementation ||
+                           std::ranges::count(step.declined, other.name, &Declined::implementation) > 0;
+        if (asked) {
+            continue;
+        }
+        if (Refusal refusal = other.refuses == nullptr ? std::nullopt : other.refuses(step.op)) {
+            step.declined.push_back({other.name, std::move(*refusal)});
+        } else {
+            step.others.push_back(other.name);
+        }
+    }
+}
+
 void choose(PlanStep& step, const Device& device, const PlanOptions& options) {
     const auto list = device.implementations(step.op.kind);
     const auto forced = options.force.find(std::string(name_of(step.op.kind)));
@@ -273,6 +289,9 @@ Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& opti
         step.op = graph.describe(node);
         if (!is_view(node.kind)) {
             choose(step, device, options);
+            if (options.ask_all) {
+                ask_others(step, device.implementations(step.op.kind));
+            }
         }
         plan.steps.push_back(std::move(step));
     }

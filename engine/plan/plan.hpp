@@ -37,6 +37,7 @@ struct PlanStep {
     OpDesc op;
     const Implementation* implementation = nullptr;  // null for views: nothing to run
     std::vector<Declined> declined;
+    std::vector<std::string_view> others;  // PlanOptions::ask_all: would accept it too
     std::vector<Timing> timings;  // of the candidates, fastest first, if they were measured
     int branch = 0;               // steps of one branch run in order; of two branches at the same time, but
     std::vector<int> after;       // not before these steps of the other branch have ended
@@ -64,6 +65,7 @@ inline constexpr int kBranches = 2;
 struct PlanOptions {
     std::map<std::string, std::string> force;  // op name -> implementation name
     std::shared_ptr<const Timings> timings;    // measured candidates: the fastest goes before the order of the list
+    bool ask_all = false;                      // note refusals of those behind the choice too, and who would take it
     bool overlap = true;                       // weight gradients on a branch of their own, if the device overlaps
     bool in_place = true;
     bool share = true;     // false: every value gets bytes of its own

@@ -63,6 +63,7 @@ int plan(const InspectFlags& flags) {
         flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
     PlanOptions how = plan_options(flags.device);
     how.timings = known_timings(flags.device, device);
+    how.ask_all = !flags.explain.empty();
     const Plan plan = make_plan(step.graph, device, how);
     fmt::print("{}", describe(plan, flags.explain));
     if (flags.explain.empty()) {
