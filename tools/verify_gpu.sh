@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What only a GPU can tell: the kernel tests on it, the bits of exact cases against the emulator, compute-sanitizer's
+# What only a GPU can tell: the kernel tests and a step of every network on it, the bits of exact cases against the emulator, compute-sanitizer's
 # findings, and how fast each kernel is. Without a GPU it says what it would do and ends with status 4.
 #
-#     bash tools/verify_gpu.sh [--bin FOLDER] [--out FOLDER] [--only tests,goldens,sanitizer,bench] [--filter REGEX]
+#     bash tools/verify_gpu.sh [--bin FOLDER] [--out FOLDER] [--only tests,steps,goldens,sanitizer,bench] [--filter REGEX]
 #
 # --bin     programs built elsewhere: those of `cmake --build --preset gpu`. Otherwise they are built here
 # --out     where the figures go; bench/results/DEVICE without it
@@ -13,8 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/steps.sh
 source tools/steps.sh
 
-programs=(test_port_cuda test_kernels_cuda bench_kernels bench_kernels_emulated bench_ladder)
-bin='' out='' parts=tests,goldens,sanitizer,bench filter=.
+programs=(test_port_cuda test_kernels_cuda test_run bench_kernels bench_kernels_emulated bench_ladder)
+bin='' out='' parts=tests,steps,goldens,sanitizer,bench filter=.
 usage() {
     echo "verify_gpu.sh: $1; verify_gpu.sh [--bin FOLDER] [--out FOLDER] [--only PARTS] [--filter REGEX]" >&2
     exit 2
@@ -32,8 +32,8 @@ while [ $# -gt 0 ]; do
 done
 for part in ${parts//,/ }; do
     case $part in
-    tests | goldens | sanitizer | bench) ;;
-    *) usage "no part '$part'; one of tests, goldens, sanitizer, bench" ;;
+    tests | steps | goldens | sanitizer | bench) ;;
+    *) usage "no part '$part'; one of tests, steps, goldens, sanitizer, bench" ;;
     esac
 done
 wants() { [[ ,$parts, == *,$1,* ]]; }
@@ -49,6 +49,9 @@ port() {
 }
 kernels() {
     "$bin/test_kernels_cuda" && note=$(last_line kernels '\[  PASSED')
+}
+steps() {
+    "$bin/test_run" --gtest_filter='*DeviceStep*/cuda_*' && note=$(last_line steps '\[  PASSED')
 }
 # Small integers leave no rounding: each device must make the same bits.
 goldens() {
@@ -119,6 +122,9 @@ fi
 if wants tests; then
     perform port "test_port_cuda: shuffles, ldmatrix, mma, cp.async and rounding, as the emulator models them" port
     perform kernels "test_kernels_cuda: the cases of the emulator against the CPU reference" kernels
+fi
+if wants steps; then
+    perform steps "test_run: a step of every network against the CPU reference, every implementation against ours, ten runs alike" steps
 fi
 if wants goldens; then
     perform goldens "exact cases of each kernel: hashes of the emulator's results, compared bit for bit" goldens

@@ -171,6 +171,7 @@ void Executor::run_step_by_step() {
         }
         if (guarded) {
             check_canaries(step, plan_.steps[s].op.name);
+            poison_the_dead(s);
         }
     }
 }
@@ -203,6 +204,17 @@ std::string Executor::find_not_finite() {
         }
     }
     return {};
+}
+
+// All bits set: NaN in every floating type.
+void Executor::poison_the_dead(std::size_t s) const {
+    for (std::size_t i = 0; i < plan_.placements.size(); ++i) {
+        const Placement& place = plan_.placements[i];
+        if (place.place == Place::kArena && place.shares == kNoValue && place.last == static_cast<int>(s)) {
+            const std::vector<char> poison(static_cast<std::size_t>(plan_.graph.values()[i].info.bytes()), '\xFF');
+            runtime_.upload(addresses_[i], poison.data(), std::ssize(poison));
+        }
+    }
 }
 
 // A node's results and scratch memory get theirs just before it runs.

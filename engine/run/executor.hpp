@@ -86,6 +86,8 @@ private:
     void enqueue(std::size_t step, int branch = 0) const;
     /// All steps, those of the second branch beside the first.
     void enqueue_branches();
+    /// Bytes of the arena that nobody may read any more after the step; only in plans with gaps.
+    void poison_the_dead(std::size_t step) const;
     void write_canaries(const Bound& step) const;
     void check_canaries(const Bound& step, const std::string& node) const;
 

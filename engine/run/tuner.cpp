@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/core/half.hpp"
 #include "engine/core/random.hpp"
 #include "engine/run/buffer.hpp"
 
@@ -13,29 +14,6 @@ namespace {
 constexpr int kRuns = 10;          // of one measurement, back to back: launches overlap as they do in a step
 constexpr int kGroups = 7;         // measurements, of which the median counts
 constexpr double kLong = 2e-3;     // seconds; what takes longer in one run is not repeated
-
-/// Rounds as memory of that type would; enough of it for random operands.
-std::uint16_t to_bf16(float v) { return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(v) >> 16); }
-float from_bf16(std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); }
-
-/// Of numbers in [2^-10, 2) with either sign, and zero: the only ones drawn here.
-std::uint16_t to_f16(float v) {
-    const auto bits = std::bit_cast<std::uint32_t>(v);
-    const std::uint32_t exponent = bits >> 23 & 0xff;
-    if (exponent < 113) {
-        return 0;
-    }
-    return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (exponent - 112) << 10 | (bits >> 13 & 0x3ff));
-}
-float from_f16(std::uint16_t v) {
-    const std::uint32_t sign = std::uint32_t{v} >> 15 << 31;
-    const std::uint32_t exponent = v >> 10 & 0x1f;
-    const std::uint32_t mantissa = v & 0x3ff;
-    if (exponent == 0) {
-        return std::copysign(static_cast<float>(mantissa) * 0x1p-24f, sign != 0 ? -1.0f : 1.0f);
-    }
-    return std::bit_cast<float>(sign | (exponent == 31 ? 255u : exponent + 112) << 23 | mantissa << 13);
-}
 
 /// Uniform in [-1, 1).
 std::vector<char> random_operand(const TensorInfo& info, std::uint32_t stream) {

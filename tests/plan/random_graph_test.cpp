@@ -6,6 +6,7 @@
 
 #include "engine/run/cpu/cpu_device.hpp"
 #include "engine/run/executor.hpp"
+#include "tests/support/counts.hpp"
 #include "tests/support/interpreter.hpp"
 #include "tests/support/random_graph.hpp"
 #include "tests/support/threads.hpp"
@@ -187,7 +188,7 @@ void expect_same(const Bits& got, const Bits& want, const char* how) {
     }
 }
 
-constexpr std::uint64_t kSeeds = 60;
+const std::uint64_t kSeeds = random_graphs(60);
 
 TEST(RandomGraphs, EveryLayoutGivesTheBitsOfTheInterpreter) {
     const Threads one(1);

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "engine/run/devices.hpp"
+#include "engine/run/tuner.hpp"
 #include "models/models.hpp"
 #include "tests/support/golden_bounds.hpp"
+#include "tests/support/rounding_device.hpp"
 #include "tests/support/small_models.hpp"
 #include "tests/support/step_runner.hpp"
 
@@ -110,21 +112,39 @@ double cosine(const std::vector<double>& a, const std::vector<double>& b) {
     return ab / std::sqrt(aa * bb);
 }
 
-// What separates the gradients of these narrow networks on noise is single ReLU and max-pool decisions that rounding
-// turns: measured 1 - cosine of 1e-4 to 0.016 with 10 bits of mantissa (tf32, fp16), up to 0.12 with bf16's 7.
+/// Steps of 8 images, with a loss scale that fp16 does not overflow at.
+StepRunner start(StepRunner runner, Precision precision) {
+    if (precision == Precision::kFp16) {
+        const LossScaleState start{.scale = 16};
+        runner.variables().write_bytes(runner.variables().at(kLossScale), &start);
+    }
+    return runner;
+}
+
+/// 0.999, but for the residual network, where a sum in another order turns a decision every now and then: 0.98727 in
+/// bf16 and 0.99895 in fp16 measured on the emulator; the others reach 0.9993 and more.
+double least_cosine(std::string_view network, Precision precision) {
+    if (network == "residual_cnn" && precision != Precision::kTf32) {
+        return precision == Precision::kBf16 ? 0.98 : 0.998;
+    }
+    return 0.999;
+}
+
+// Against the reference that rounds where the device rounds: single ReLU and max-pool decisions that rounding turns
+// would otherwise part the gradients of these narrow networks on noise (cosines down to 0.88 in bf16).
 TEST_P(DeviceStep, MixedPrecisionFollowsTheReference) {
-    StepRunner want(model(), small(8), cpu_device(true));
-    const double loss = want.train();
+    const RoundingDevice reference(device());
+    StepRunner exact(model(), small(8), cpu_device(true));
+    const double loss = exact.train();
     for (const Precision precision : {Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
         SCOPED_TRACE(name_of(precision));
         StepOptions options = small(8);
         options.precision = precision;
-        StepRunner got = guarded(options);
-        if (precision == Precision::kFp16) {  // low enough not to overflow at once
-            const LossScaleState start{.scale = 16};
-            got.variables().write_bytes(got.variables().at(kLossScale), &start);
-        }
-        EXPECT_TRUE(close(got.train(), loss, {0, 2e-2}));
+        StepRunner got = start(guarded(options), precision);
+        StepRunner want = start(StepRunner(model(), options, reference), precision);
+        const double ours_loss = got.train();
+        EXPECT_TRUE(close(ours_loss, loss, {0, 2e-2}));
+        EXPECT_TRUE(close(ours_loss, want.train(), {0, 5e-3}));
         std::vector<double> ours;
         std::vector<double> theirs;
         for (const Value& value : want.step().graph.values()) {
@@ -135,7 +155,43 @@ TEST_P(DeviceStep, MixedPrecisionFollowsTheReference) {
                 theirs.insert(theirs.end(), b.begin(), b.end());
             }
         }
-        EXPECT_GE(cosine(ours, theirs), precision == Precision::kBf16 ? 0.85 : 0.98);
+        const double alike = cosine(ours, theirs);
+        EXPECT_GE(alike, least_cosine(std::get<1>(GetParam()).name, precision));
+        RecordProperty(std::string(name_of(precision)), fmt::format("{:.6f}", alike));
+    }
+}
+
+// Whatever may run a node gives the same numbers, and ten runs of a step the same bits.
+TEST_P(DeviceStep, EveryImplementationAgrees) {
+    if (std::get<0>(GetParam()) == "emulated" && std::get<1>(GetParam()).name != "simpler_cnn") {
+        GTEST_SKIP() << "the emulator has two ways for a convolution, which one network shows";
+    }
+    for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+        SCOPED_TRACE(name_of(precision));
+        StepOptions options = small(4);
+        options.precision = precision;
+        options.fuse = fusions_for(device(), "on");
+        Tuner tuner(device(), open_runtime(device()), "");
+        tuner.tune(training_step(model(), options).graph);
+        EXPECT_THAT(tuner.findings(), ::testing::IsEmpty());
+    }
+}
+
+TEST_P(DeviceStep, TenRunsGiveTheSameBits) {
+    if (std::get<0>(GetParam()) == "emulated") {
+        GTEST_SKIP() << "the emulator's legal orders are tests of their own";
+    }
+    std::vector<char> first;
+    for (int run = 0; run < 10; ++run) {
+        StepOptions options = small(64);
+        options.width = 1;
+        options.precision = Precision::kBf16;
+        StepRunner steps = runner(options, true);
+        for (int step = 0; step < 3; ++step) {
+            steps.train();
+        }
+        first = run == 0 ? steps.persistent() : first;
+        EXPECT_TRUE(steps.persistent() == first) << "run " << run;
     }
 }
 

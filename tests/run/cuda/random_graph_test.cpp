@@ -6,6 +6,7 @@
 #include "engine/run/cuda/cuda_device.hpp"
 #include "engine/run/executor.hpp"
 #include "kernels/emulator/runtime.hpp"
+#include "tests/support/counts.hpp"
 #include "tests/support/random_graph.hpp"
 #include "tests/support/tolerance.hpp"
 
@@ -83,7 +84,7 @@ double largest(const std::vector<double>& values) {
 }
 
 TEST(EmulatedRandomGraphs, FollowTheReferenceInEveryLayout) {
-    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    for (std::uint64_t seed = 0; seed < random_graphs(50); ++seed) {
         SCOPED_TRACE(seed);
         const RandomGraph random(seed);
         const Numbers want = execute(random.graph, cpu_device(true), host_runtime(), {});
