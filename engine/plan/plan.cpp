@@ -71,7 +71,8 @@ bool accepts(PlanStep& step, const Implementation& candidate) {
 
 /// The fastest of those that were measured and still accept the step.
 bool choose_by_time(PlanStep& step, std::span<const Implementation> list, const PlanOptions& options) {
-    const auto known = options.timings == nullptr ? Timings::const_iterator{} : options.timings->find(node_key(step.op));
+    const auto known =
+        options.timings == nullptr ? Timings::const_iterator{} : options.timings->find(node_key(step.op));
     if (options.timings == nullptr || known == options.timings->end()) {
         return false;
     }

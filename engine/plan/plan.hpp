@@ -38,9 +38,9 @@ struct PlanStep {
     const Implementation* implementation = nullptr;  // null for views: nothing to run
     std::vector<Declined> declined;
     std::vector<std::string_view> others;  // PlanOptions::ask_all: would accept it too
-    std::vector<Timing> timings;  // of the candidates, fastest first, if they were measured
-    int branch = 0;               // steps of one branch run in order; of two branches at the same time, but
-    std::vector<int> after;       // not before these steps of the other branch have ended
+    std::vector<Timing> timings;           // of the candidates, fastest first, if they were measured
+    int branch = 0;                        // steps of one branch run in order; of two branches at the same time, but
+    std::vector<int> after;                // not before these steps of the other branch have ended
     std::int64_t workspace_offset = 0, workspace_bytes = 0;
 };
 
@@ -63,10 +63,10 @@ struct Plan {
 inline constexpr int kBranches = 2;
 
 struct PlanOptions {
-    std::map<std::string, std::string> force;  // op name -> implementation name
-    std::shared_ptr<const Timings> timings;    // measured candidates: the fastest goes before the order of the list
-    bool ask_all = false;                      // note refusals of those behind the choice too, and who would take it
-    bool overlap = true;                       // weight gradients on a branch of their own, if the device overlaps
+    std::map<std::string, std::string> force;     // op name -> implementation name
+    std::shared_ptr<const Timings> timings = {};  // measured candidates: the fastest goes before the order of the list
+    bool ask_all = false;                         // note refusals of those behind the choice too, and who would take it
+    bool overlap = true;                          // weight gradients on a branch of their own, if the device overlaps
     bool in_place = true;
     bool share = true;     // false: every value gets bytes of its own
     std::int64_t gap = 0;  // canary bytes behind every arena buffer

@@ -48,8 +48,8 @@ public:
 
     /// Enqueues every step once.
     void run();
-    /// The same one by one in order, without a recording or branches. If the plan has gaps, verifies the canaries in them and names the node
-    /// that wrote past the end of a result or of its scratch memory.
+    /// The same one by one in order, without a recording or branches. If the plan has gaps, verifies the canaries in
+    /// them and names the node that wrote past the end of a result or of its scratch memory.
     void run_step_by_step();
     bool recorded() const { return recording_ != nullptr; }
     /// Runs the steps one by one up to the first whose results are not all finite, and returns its name; empty if all
@@ -94,8 +94,8 @@ private:
     Plan plan_;
     Runtime& runtime_;
     bool record_;
-    std::vector<void*> addresses_;  // per value
-    std::vector<Bound> bound_;      // per step
+    std::vector<void*> addresses_;                // per value
+    std::vector<Bound> bound_;                    // per step
     std::map<int, std::unique_ptr<Mark>> marks_;  // by the step they stand behind
     std::unique_ptr<Recording> recording_;
     std::vector<double> seconds_;

@@ -37,8 +37,9 @@ public:
     virtual void wait(int branch) = 0;
 };
 
-/// All work goes into one queue and is done in order; a recording may spread it over several, joined at its end. Addresses are the device's: the host reads and writes what lies
-/// there by upload() and download() alone, unless host_memory().
+/// All work goes into one queue and is done in order; a recording may spread it over several, joined at its end.
+/// Addresses are the device's: the host reads and writes what lies there by upload() and download() alone, unless
+/// host_memory().
 class Runtime {
 public:
     virtual ~Runtime() = default;

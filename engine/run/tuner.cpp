@@ -11,9 +11,9 @@
 namespace fer {
 namespace {
 
-constexpr int kRuns = 10;          // of one measurement, back to back: launches overlap as they do in a step
-constexpr int kGroups = 7;         // measurements, of which the median counts
-constexpr double kLong = 2e-3;     // seconds; what takes longer in one run is not repeated
+constexpr int kRuns = 10;       // of one measurement, back to back: launches overlap as they do in a step
+constexpr int kGroups = 7;      // measurements, of which the median counts
+constexpr double kLong = 2e-3;  // seconds; what takes longer in one run is not repeated
 
 /// Uniform in [-1, 1).
 std::vector<char> random_operand(const TensorInfo& info, std::uint32_t stream) {
@@ -103,9 +103,7 @@ public:
         workspace_ = Buffer(runtime_);
         workspace_ = Buffer(runtime_, bytes);
         const Kernel kernel = how.make(op_);
-        const auto enqueue = [&] {
-            kernel({in_addresses_, out_addresses_, {}, workspace_.data(), runtime_.queue()});
-        };
+        const auto enqueue = [&] { kernel({in_addresses_, out_addresses_, {}, workspace_.data(), runtime_.queue()}); };
         enqueue();  // kernels set themselves up
         std::vector<std::vector<char>> results;
         for (std::size_t i = 0; i < out_.size(); ++i) {

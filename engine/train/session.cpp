@@ -77,7 +77,8 @@ PlanOptions checked_for_memory(ModelBuilder model, const StepOptions& options, c
 /// With the times of what the session's steps may choose among: memory is planned with the choices that will run.
 PlanOptions tuned(PlanOptions how, Tuner* tuner, ModelBuilder model, const StepOptions& options, Session::Use use) {
     if (tuner != nullptr) {
-        tuner->tune((use == Session::Use::kTrain ? training_step(model, options) : evaluation_step(model, options)).graph);
+        tuner->tune(
+            (use == Session::Use::kTrain ? training_step(model, options) : evaluation_step(model, options)).graph);
         how.timings = tuner->timings();
     }
     return how;

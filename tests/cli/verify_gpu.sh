@@ -37,7 +37,7 @@ speaks_of() {
 # Without a GPU: every step is named, none is run.
 stand_in path/nvidia-smi <<<'exit 9'
 says 4
-speaks_of 'no NVIDIA GPU' 'cmake --preset gpu' test_port_cuda test_kernels_cuda 'bit for bit' memcheck racecheck initcheck \
+speaks_of 'no NVIDIA GPU' 'cmake --preset gpu' test_port_cuda test_kernels_cuda 'step of every network' 'bit for bit' memcheck racecheck initcheck \
     synccheck bench_kernels bench_ladder bench/results
 says 4 --bin "$work/bin" --only goldens
 speaks_of 'bit for bit'
@@ -57,6 +57,9 @@ echo '========= ERROR SUMMARY: 0 errors'
 END
 stand_in bin/test_port_cuda <<<'echo "[  PASSED  ] 3 tests."'
 stand_in bin/test_kernels_cuda <<<'echo "[  PASSED  ] 5 tests."'
+stand_in bin/test_run <<'END'
+[ "$1" = '--gtest_filter=*DeviceStep*/cuda_*' ] && echo '[  PASSED  ] 9 tests.'
+END
 stand_in bin/bench_kernels_emulated <<'END'
 [ "$3" = --write-hashes ] && echo 'ab cast' >"$4"
 END
@@ -76,7 +79,7 @@ echo '1 cases, 0 failures'
 END
 cp "$work/bin/bench_ladder" "$work/bin/bench_kernels"
 says 0 --bin "$work/bin" --out "$work/out"
-speaks_of 'NVIDIA H200, driver 580.1' '5 tests' 'synccheck .*2 of 2 programs' 'memcheck_tests .*7 tests' '2 cases, 2 failed' '^0 failed'
+speaks_of 'NVIDIA H200, driver 580.1' '5 tests' 'steps .*9 tests' 'synccheck .*2 of 2 programs' 'memcheck_tests .*7 tests' '2 cases, 2 failed' '^0 failed'
 grep -q 'conv2d_fwd | bf16 | net/conv2d_3 | 64x24x24x128 by 3x3x256 | 40 | 457 TFLOP/s | 43' "$work"/out/*-kernels.md ||
     fail 'no row of the table'
 grep -q 'failed: add_fwd f32 net/add: out of memory' "$work"/out/*-kernels.md || fail 'no word of the case that failed'

@@ -150,7 +150,8 @@ TEST(Branches, AWeightGradientRunsBesideTheStepsBehindIt) {
     int overlapped = 0;
     for (std::size_t s = 0; s < plan.steps.size(); ++s) {
         for (std::size_t t = 0; t < s; ++t) {
-            overlapped += plan.steps[s].branch != plan.steps[t].branch && before[s][t] == 0 && before[t][s] == 0 ? 1 : 0;
+            overlapped +=
+                plan.steps[s].branch != plan.steps[t].branch && before[s][t] == 0 && before[t][s] == 0 ? 1 : 0;
         }
     }
     EXPECT_EQ(races(plan), 0);

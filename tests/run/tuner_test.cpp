@@ -142,7 +142,8 @@ TEST(Tuner, ADamagedFileIsSaidAndReplaced) {
                              R"({"format": 1, "devices": {"x": {"y": [[1, 2]]}}})"}) {
         SCOPED_TRACE(text);
         write_file(path, text);
-        EXPECT_THAT(test::error_of<DataError>([&] { TuneFile file(path); }), HasSubstr("tune.json is not a tune cache of this version"));
+        EXPECT_THAT(test::error_of<DataError>([&] { TuneFile file(path); }),
+                    HasSubstr("tune.json is not a tune cache of this version"));
         const Choices device;
         Tuner tuner(device, host_runtime(), path);
         EXPECT_EQ(tuner.findings().size(), 1u);

@@ -19,9 +19,10 @@ namespace fer::test {
 /// `images` random pictures with labels 0, 1, ... 6, 0, ...; every step takes the first `batch` of them.
 class StepRunner {
 public:
-    StepRunner(ModelBuilder model, const StepOptions& options, const Device& device, std::uint64_t seed = 1,
-               Runtime& runtime = host_runtime(), bool record = true, std::int64_t gap = kCanaryBytes,
-               const std::function<void(Plan&)>& edit = [](Plan&) {})
+    StepRunner(
+        ModelBuilder model, const StepOptions& options, const Device& device, std::uint64_t seed = 1,
+        Runtime& runtime = host_runtime(), bool record = true, std::int64_t gap = kCanaryBytes,
+        const std::function<void(Plan&)>& edit = [](Plan&) {})
         : training_(training_step(model, fused(options, device))),
           evaluation_(evaluation_step(model, fused(options, device))),
           arena_(runtime) {

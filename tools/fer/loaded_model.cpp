@@ -44,9 +44,8 @@ std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch, const
     options.precision = choose_precision(where.precision, device);
     Runtime& runtime = open_runtime(device);
     const std::shared_ptr<Tuner> tuner = make_tuner(where, device, runtime);
-    auto session =
-        std::make_unique<Session>(model->build, options, data, device, runtime, Session::Use::kEvaluateOnly,
-                                  plan_options(where), !where.no_capture, tuner);
+    auto session = std::make_unique<Session>(model->build, options, data, device, runtime, Session::Use::kEvaluateOnly,
+                                             plan_options(where), !where.no_capture, tuner);
     tell_findings(tuner.get());
     initialize(session->variables(), session->step(), 0);
     load_weights(file, path.string(), session->variables(), session->step());

@@ -184,9 +184,8 @@ void open_run(Run& run, const TrainFlags& flags) {
     step.precision = choose_precision(run.config.train.precision, device);
     Runtime& runtime = open_runtime(device);
     const std::shared_ptr<Tuner> tuner = make_tuner(flags.device, device, runtime);
-    run.session =
-        std::make_unique<Session>(model.build, step, run.data, device, runtime, Session::Use::kTrain,
-                                  plan_options(flags.device), !flags.device.no_capture, tuner);
+    run.session = std::make_unique<Session>(model.build, step, run.data, device, runtime, Session::Use::kTrain,
+                                            plan_options(flags.device), !flags.device.no_capture, tuner);
     tell_findings(tuner.get());
     run.manifest.device = device.name();
     run.manifest.hardware = runtime.description();

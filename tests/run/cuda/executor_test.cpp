@@ -72,9 +72,7 @@ std::vector<char> result_of(const std::function<void(Plan&)>& edit) {
     return run.persistent();
 }
 
-emulated::Schedule any_order(std::uint64_t seed) {
-    return {.streams = emulated::Streams::kDeferred, .seed = seed};
-}
+emulated::Schedule any_order(std::uint64_t seed) { return {.streams = emulated::Streams::kDeferred, .seed = seed}; }
 
 TEST_F(CudaExecutor, BranchesGiveTheBitsOfOneBranch) {
     const std::vector<char> want = result_of([](Plan& plan) {

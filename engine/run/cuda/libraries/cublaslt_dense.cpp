@@ -21,7 +21,7 @@ namespace {
 
 using fer::Activation;  // of the graph, not of the kernels
 
-constexpr std::size_t kRanks = 2;                      // algorithms that a plan may choose among
+constexpr std::size_t kRanks = 2;                              // algorithms that a plan may choose among
 constexpr std::size_t kMostWorkspace = std::size_t{32} << 20;  // as cuBLAS itself asks for on Hopper
 
 /// The library, and the GPU of this process.

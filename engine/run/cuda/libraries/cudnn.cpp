@@ -180,8 +180,8 @@ void Target::describe(const std::string& json) {
         throw DeviceError(*known().missing);
     }
     Descriptor description(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-    description.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                    static_cast<std::int64_t>(json.size()), json.data());
+    description.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, static_cast<std::int64_t>(json.size()),
+                    json.data());
     description.finalize();
     known().target.description_ = description;
 }

@@ -44,8 +44,7 @@ Descriptor tensor(Id id, cudnnDataType_t type, const Extents& e, bool is_virtual
     t.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, std::vector<std::int64_t>{id});
     t.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, std::vector{type});
     t.set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, std::vector{e.n, e.c, e.h, e.w});
-    t.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64,
-          std::vector<std::int64_t>{e.c * e.h * e.w, 1, e.c * e.w, e.c});
+    t.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, std::vector<std::int64_t>{e.c * e.h * e.w, 1, e.c * e.w, e.c});
     t.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, std::vector<std::int64_t>{16});
     t.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual);
     return t.finalize();
@@ -149,10 +148,9 @@ std::vector<Descriptor> operations(const Direction& d, const Problem& p) {
 /// Asked once per problem: the heuristics take tens of milliseconds.
 const std::vector<Engine>& engines(const Direction& d, const Problem& p) {
     static std::map<std::string, std::vector<Engine>> found;
-    const std::string key =
-        fmt::format("{} {} {} {} {} {} {} {} {} {}", static_cast<int>(d.type), p.x.str(), p.w.str(), p.y.str(),
-                    name_of(p.dtype), p.attrs.stride, static_cast<int>(p.attrs.padding),
-                    static_cast<int>(p.attrs.activation), p.attrs.tf32, p.bias);
+    const std::string key = fmt::format("{} {} {} {} {} {} {} {} {} {}", static_cast<int>(d.type), p.x.str(), p.w.str(),
+                                        p.y.str(), name_of(p.dtype), p.attrs.stride, static_cast<int>(p.attrs.padding),
+                                        static_cast<int>(p.attrs.activation), p.attrs.tf32, p.bias);
     const auto known = found.find(key);
     if (known != found.end()) {
         return known->second;
@@ -229,8 +227,8 @@ Scratch scratch(const OpDesc& op) {
     s.filters = parts.add(p.w.count() * element);
     s.bias = parts.add(p.bias && p.dtype != DType::kF32 ? p.y[3] * element : 0);
     const bool bias_gradient = op.kind == OpKind::kConv2dWgrad && op.out.size() == 2;
-    s.bias_gradient = parts.add(
-        bias_gradient ? static_cast<std::int64_t>(bias_grad_workspace(rows_of(p.y), channels_of(p.y))) : 0);
+    s.bias_gradient =
+        parts.add(bias_gradient ? static_cast<std::int64_t>(bias_grad_workspace(rows_of(p.y), channels_of(p.y))) : 0);
     s.engine = parts.add(engines(D, p)[Rank].workspace);
     s.bytes = parts.bytes();
     return s;
