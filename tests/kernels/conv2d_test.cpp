@@ -67,6 +67,13 @@ TEST(Conv2d, SplitDataGradientWithStrideIsExact) {
     });
 }
 
+TEST(Conv2d, WholeSumsNeedNoWorkspace) {
+    Conv2d a{.shape = geometry(kSplitShapes[0]), .x = nullptr, .w = nullptr, .y = nullptr, .choice = {.splits = 1}};
+    EXPECT_EQ(conv2d_fwd_workspace(a), 0);
+    a.choice.splits = 2;
+    EXPECT_GT(conv2d_fwd_workspace(a), 0);
+}
+
 TEST(Conv2d, ResidualMayBeTheOutput) {
     for_arithmetics([&]<class T>(T, Arithmetic a) {
         for (const int splits : {1, 2}) {
