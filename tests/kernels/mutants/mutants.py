@@ -33,10 +33,8 @@ class Tests:
         self.program, self.slower = program, slower
         self.ms, self.of_place = {}, collections.defaultdict(list)
 
-    def find_out(self):
-        stamp = self.program.stat().st_mtime
-        cache = self.program.with_name(self.program.name + ".reach")
-        if not cache.exists() or cache.stat().st_mtime < stamp:
+    def find_out(self, cache):
+        if not cache.exists() or cache.stat().st_mtime < self.program.stat().st_mtime:
             text = ""
             for shard in range(SHARDS):
                 part = cache.with_suffix(".part")
@@ -120,7 +118,7 @@ def main():
     args, begin = arguments(), time.monotonic()
     plain = Tests(args.programs / "test_mutants", slower=1)
     instrumented = Tests(args.programs / "test_mutants_instrumented", slower=4)
-    plain.find_out()
+    plain.find_out(args.seeded / "reach.txt")
     instrumented.ms, instrumented.of_place = plain.ms, plain.of_place
     print(f"{len(plain.ms)} tests pass with no mutant, {time.monotonic() - begin:.0f} s")
 
