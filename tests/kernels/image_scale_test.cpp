@@ -154,7 +154,8 @@ TYPED_TEST(ImageScaleKernel, SameBitsUnderEverySchedule) {
 }
 
 TEST(GrayToRgbKernel, RepeatsEveryValue) {
-    for (const std::int64_t count : {0, 1, 2, 31, 32, 33, 85, 86, 255, 256, 257, 1000}) {
+    for (const std::int64_t count :
+         {0, 1, 2, 7, 31, 32, 33, 63, 64, 65, 85, 86, 127, 255, 256, 257, 511, 999, 1000, 2049}) {
         for_inputs([&]<class In>(In) {
             const DeviceArray<In> x(bytes(count));
             const DeviceArray<In> y(3 * x.size());
