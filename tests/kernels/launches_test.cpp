@@ -11,6 +11,8 @@
 #include "kernels/image.hpp"
 #include "kernels/l2.hpp"
 #include "kernels/optimizer.hpp"
+#include "kernels/pool.hpp"
+#include "kernels/separable.hpp"
 #include "kernels/softmax_xent.hpp"
 #include "kernels/sum_partials.hpp"
 #include "tests/kernels/reference_case.hpp"
@@ -103,22 +105,22 @@ TEST(Launches, Depthwise) {
     EXPECT_EQ(depthwise_weights(same(1, 169, 1, 512, 7)), 11 * 24 + 784);
 }
 
-FirstConvShape first_layer(int n, int h, int w, int kernel) {
+FirstConvShape first_layer(int n, int h, int w, int kernel, int k = 8) {
     return {.n = n,
             .h = h,
             .w = w,
             .c = 1,
             .kh = kernel,
             .kw = kernel,
-            .k = 8,
+            .k = k,
             .top = kernel / 2,
             .left = kernel / 2,
             .p = h,
             .q = w};
 }
 std::uint64_t first_weights(const FirstConvShape& s) {
-    const auto x = zeros(s.n * s.h * s.w), dy = zeros(s.n * s.h * s.w * 8);
-    const auto dw = output(s.kh * s.kw * 8);
+    const auto x = zeros(s.n * s.h * s.w), dy = zeros(s.n * s.h * s.w * s.k);
+    const auto dw = output(s.kh * s.kw * s.k);
     FirstConvWgrad a{.shape = s, .x = x.get(), .dy = dy.get(), .dw = dw.get()};
     const auto workspace = output<char>(first_conv_wgrad_workspace(a));
     a.workspace = workspace.get();
@@ -128,7 +130,8 @@ std::uint64_t first_weights(const FirstConvShape& s) {
 TEST(Launches, FirstConvolution) {
     EXPECT_EQ(first_weights(first_layer(1, 8, 16, 3)), 1 + 3);  // a tile
     EXPECT_EQ(first_weights(first_layer(1, 9, 17, 3)), 4 + 3);
-    EXPECT_EQ(first_weights(first_layer(1, 8, 16, 5)), 3 + 7);  // 25 places, 9 at a time
+    EXPECT_EQ(first_weights(first_layer(1, 8, 16, 5)), 3 + 7);      // 25 places, 9 at a time
+    EXPECT_EQ(first_weights(first_layer(1, 8, 16, 3, 32)), 1 + 9);  // 32 channels at a time
     // Blocks that share a sum, each with 8 sums and 8 of the bias: 512 at most, then two tiles each.
     const auto workspace = [](int n) {
         return first_conv_wgrad_workspace({.shape = first_layer(n, 1, 1, 1), .dy = nullptr, .dw = nullptr});
@@ -157,24 +160,43 @@ TEST(Launches, SplitSums) {
 }
 
 TEST(Launches, Rows) {
-    const auto x = zeros(2112 * 7);
-    const auto p = output(2112 * 7), loss = output(1);
+    const auto x = zeros(2112 * 8);
+    const auto p = output(16 * 7), loss = output(1);
     const auto labels = zeros<std::int32_t>(2112);
     const auto rows = output<char>(static_cast<std::int64_t>(softmax_xent_workspace(2112)));
     EXPECT_EQ(blocks_of([&] { softmax_fwd({.x = x.get(), .p = p.get(), .n = 16, .classes = 7}, nullptr); }), 2);
-    const auto xent = [&](int n) {
+    const auto xent = [&](int n, int classes) {
         return blocks_of([&] {
             softmax_xent({.x = x.get(),
                           .labels = labels.get(),
                           .loss = loss.get(),
                           .n = n,
-                          .classes = 7,
+                          .classes = classes,
                           .workspace = rows.get()},
                          nullptr);
         });
     };
-    EXPECT_EQ(xent(2048), 1);
-    EXPECT_EQ(xent(2112), 33 + 1);  // 64 rows of 8 lanes each
+    EXPECT_EQ(xent(2048, 7), 1);
+    EXPECT_EQ(xent(2112, 7), 33 + 1);  // 64 rows of 8 lanes each
+    EXPECT_EQ(xent(2112, 8), 33 + 1);
+}
+
+TEST(Launches, ImagesByChannels) {
+    const auto x = zeros(2 * 128), y = output(2 * 128);
+    EXPECT_EQ(
+        blocks_of([&] { global_avg_pool_fwd({.x = x.get(), .y = y.get(), .n = 2, .places = 1, .c = 128}, nullptr); }),
+        2);  // 32 lanes of 4 channels each
+    const auto pixels = zeros(64 * 4), w = zeros(16), result = output(64 * 4);
+    EXPECT_EQ(blocks_of([&] {
+                  separable_fwd({.shape = {.n = 1, .h = 8, .w = 8, .c = 4, .kh = 1, .kw = 1, .p = 8, .q = 8},
+                                 .k = 4,
+                                 .x = pixels.get(),
+                                 .depth = w.get(),
+                                 .point = w.get(),
+                                 .y = result.get()},
+                                nullptr);
+              }),
+              1);  // 64 pixels
 }
 
 TEST(Launches, Elements) {

@@ -63,6 +63,23 @@ TEST(SumsOfParts, DepthwiseWeights) {
     });
 }
 
+// A row of 32 columns is walked in halves, each by a warp of its own: 32 threads side by side along the channels.
+TEST(SumsOfParts, DepthwiseWeightsOfRows) {
+    const std::size_t half = 16 * 128;
+    const DeviceArray<float> x(test::uniform(2 * half, 1)), dy(test::uniform(2 * half, 2));
+    expect_sum_of_images([&](int first, int n) {
+        const DeviceArray<float> dw(128);
+        DepthwiseWgrad a{.shape = {.n = 1, .h = 1, .w = 16 * n, .c = 128, .kh = 1, .kw = 1, .p = 1, .q = 16 * n},
+                         .x = x.get() + static_cast<std::size_t>(first) * half,
+                         .dy = dy.get() + static_cast<std::size_t>(first) * half,
+                         .dw = dw.get()};
+        const DeviceArray<char> workspace(static_cast<std::size_t>(depthwise_wgrad_workspace(a)));
+        a.workspace = workspace.get();
+        depthwise_wgrad(a, nullptr);
+        return dw.read();
+    });
+}
+
 // A tile of the first convolution: an image of 8x16 pixels.
 TEST(SumsOfParts, FirstConvolutionWeights) {
     const DeviceArray<float> x(test::uniform(2 * 128, 1)), dy(test::uniform(2 * 128 * 8, 2));
