@@ -12,6 +12,7 @@
 #include "kernels/l2.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/pool.hpp"
+#include "kernels/relu.hpp"
 #include "kernels/separable.hpp"
 #include "kernels/softmax_xent.hpp"
 #include "kernels/sum_partials.hpp"
@@ -206,6 +207,11 @@ TEST(Launches, Elements) {
                   cast({.x = x.get(), .y = y.get(), .count = 1024, .from = DType::kF32, .to = DType::kF16}, nullptr);
               }),
               1);
+    const auto long_x = zeros(2048);  // 8 a thread
+    const auto long_y = output(2048);
+    EXPECT_EQ(
+        blocks_of([&] { relu_fwd({.x = long_x.get(), .y = long_y.get(), .mask = nullptr, .count = 2048}, nullptr); }),
+        1);
     const auto clock = zeros<std::int64_t>(4);
     const auto images = zeros<std::uint8_t>(2 * 1024);
     const auto copies = output(2 * 1024);
@@ -221,6 +227,23 @@ TEST(Launches, Elements) {
                           nullptr);
               }),
               2);
+}
+
+// A tile of 1024 elements each, up to 1056 blocks; then two. An overflow ends every block at once.
+TEST(Launches, FlatBlocks) {
+    const auto scale = DeviceArray<LossScale>::of({LossScale{.overflow = 1}});
+    const auto blocks = [&](std::int64_t count) {
+        const FlatBlock block{.grads = nullptr,
+                              .params = nullptr,
+                              .count = count,
+                              .rate = nullptr,
+                              .clock = nullptr,
+                              .scale = scale.get()};
+        return blocks_of([&] { sgd({.block = block}, nullptr); });
+    };
+    EXPECT_EQ(blocks(2 * 1024), 2);
+    EXPECT_EQ(blocks(1056 * 1024), 1056);
+    EXPECT_EQ(blocks(1056 * 1024 + 1), 529);
 }
 
 }  // namespace
