@@ -6,11 +6,11 @@
 //
 // m is summed in float32 and rounded to `dtype`, as if it had been stored; with `middle` it is stored too, which is
 // what the weight gradient of the pointwise part needs. Layout NHWC, weights HWIO. Any kernel size, stride, padding (p
-// and q are given), n and k; c as far as 64 pixels fit the shared memory of a block: see separable_refusal(). f16 and
-// bf16 multiply exactly and add in float32 (mma.sync). f32 with tf32 = true rounds m and `point` to 10 bits of
-// mantissa; with false it is float32 throughout, by fused multiply-adds. Tensors below 2^31 elements, any alignment;
-// 16-byte accesses where c, k and the pointers allow. Overwrites; no input may overlap an output. Deterministic, no
-// workspace. NaN and infinity reach every sum that holds them, NaN passes the activations.
+// and q are given), n and k (0 of either writes nothing); c as far as 64 pixels fit the shared memory of a block: see
+// separable_refusal(). f16 and bf16 multiply exactly and add in float32 (mma.sync). f32 with tf32 = true rounds m and
+// `point` to 10 bits of mantissa; with false it is float32 throughout, by fused multiply-adds. Tensors below 2^31
+// elements, any alignment; 16-byte accesses where c, k and the pointers allow. Overwrites; no input may overlap an
+// output. Deterministic, no workspace. NaN and infinity reach every sum that holds them, NaN passes the activations.
 #pragma once
 
 #include "engine/core/dtype.hpp"

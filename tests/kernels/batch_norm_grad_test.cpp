@@ -8,6 +8,14 @@ namespace {
 
 constexpr double kEpsilon = 1e-3;
 
+/// With exact zeros among them, as a ReLU leaves them.
+std::vector<double> with_zeros(std::vector<double> values) {
+    for (std::size_t i = 0; i < values.size(); i += 3) {
+        values[i] = 0;
+    }
+    return values;
+}
+
 /// A layer in training: statistics as the forward kernels leave them.
 template <class T>
 struct Trained {
@@ -26,7 +34,7 @@ struct Trained {
           rows(s.count() / s.back()),
           size(static_cast<std::size_t>(s.count())),
           channels(static_cast<std::size_t>(s.back())),
-          x(test::uniform(size, 1, -1, 3)),
+          x(with_zeros(test::uniform(size, 1, -1, 3))),
           gamma(gammas == 0 ? test::uniform(channels, 2, 0.5, 1.5) : std::vector<double>(channels, gammas)),
           beta(test::uniform(channels, 3)),
           mean(channels),
@@ -217,6 +225,23 @@ TYPED_TEST(BatchNormGradKernel, PoolEqualsTheSeparateKernels) {
     }
 }
 
+TYPED_TEST(BatchNormGradKernel, TheFirstNanOfAWindowWins) {
+    for (const Shape& shape : {Shape{1, 4, 6, 16}, Shape{2, 5, 4, 3}}) {
+        const Trained<TypeParam> layer(shape);
+        std::vector<double> values = layer.x.inputs();
+        for (std::size_t i = 0; i < values.size(); i += 5) {
+            values[i] = NAN;
+        }
+        const DeviceArray<TypeParam> x(values);
+        FER_CUDA(cudaMemcpy(layer.x.get(), x.get(), layer.size * sizeof(TypeParam), cudaMemcpyDeviceToDevice));
+        const Pooled<TypeParam> pooled(layer, Activation::kNone);
+        const auto want =
+            test::run_reference(OpKind::kMaxPool, PoolAttrs{}, {layer.like_x(layer.forward(Activation::kNone))});
+        EXPECT_TRUE(exactly(pooled.p.read(), want.out[0].values));
+        EXPECT_TRUE(exactly(pooled.argmax.read(), want.out[1].values));
+    }
+}
+
 template <class T>
 void check_pool_gradient(const Trained<T>& layer, Activation activation, bool x_is_relu, double value_error) {
     const Pooled<T> pooled(layer, activation);
@@ -285,6 +310,38 @@ TYPED_TEST(BatchNormGradKernel, PoolGradientOfSmallGammaReadsTheInput) {
     for (const Shape& shape : {Shape{2, 5, 7, 3}, Shape{1, 8, 8, 16}, Shape{2, 6, 6, 33}}) {
         const Trained<TypeParam> layer(shape, 0x1p-24);
         check_pool_gradient(layer, Activation::kNone, false, 0);
+    }
+}
+
+// gamma = beta / 16 is too small, gamma = 2^-20 is not: only where p is read does another p give another gradient.
+TEST(BatchNormPoolGradKernel, LimitsOfWhatIsRecovered) {
+    for (const bool p_serves : {false, true}) {
+        const Trained<float> layer({1, 4, 4, 8}, p_serves ? 0x1p-20 : 0x1p-4);
+        const DeviceArray<float> beta(std::vector<double>(8, p_serves ? 0.0 : 1.0));
+        const DeviceArray<float> dp(test::uniform(32, 7)), dx(layer.size);
+        const auto argmax = DeviceArray<std::uint8_t>::of(std::vector<std::uint8_t>(32, 0));
+        const auto gradient = [&](double low) {
+            const DeviceArray<float> p(test::uniform(32, 8, low, low + 1));
+            batch_norm_pool_bwd({.dp = dp.get(),
+                                 .p = p.get(),
+                                 .argmax = argmax.get(),
+                                 .x = layer.x.get(),
+                                 .mean = layer.mean.get(),
+                                 .variance = layer.variance.get(),
+                                 .gamma = layer.gamma.get(),
+                                 .beta = beta.get(),
+                                 .dx = dx.get(),
+                                 .dgamma = layer.dgamma.get(),
+                                 .dbeta = layer.dbeta.get(),
+                                 .n = 1,
+                                 .h = 4,
+                                 .w = 4,
+                                 .c = 8,
+                                 .workspace = layer.workspace.get()},
+                                nullptr);
+            return layer.dgamma.read();
+        };
+        EXPECT_EQ(gradient(1) != gradient(2), p_serves);
     }
 }
 

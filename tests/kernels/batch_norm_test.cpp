@@ -10,9 +10,10 @@ namespace {
 constexpr double kEpsilon = 1e-3;
 
 std::vector<Shape> shapes() {
-    std::vector<Shape> list = {{1, 1},        {1, 32},        {2, 31},        {31, 1},       {32, 8},
-                               {33, 8},       {255, 2},       {256, 3},       {257, 1},      {1, 48, 48, 32},
-                               {5, 7, 11, 1}, {1, 2, 2, 128}, {1, 5, 5, 520}, {3, 1, 7, 24}, {1, 300, 9, 5}};
+    std::vector<Shape> list = {{1, 1},         {1, 32},        {2, 31},         {31, 1},
+                               {32, 8},        {33, 8},        {255, 2},        {256, 3},
+                               {257, 1},       {1, 1, 1, 8},   {1, 48, 48, 32}, {5, 7, 11, 1},
+                               {1, 2, 2, 128}, {1, 5, 5, 520}, {3, 1, 7, 24},   {1, 300, 9, 5}};
     for (Shape shape : test::batch_norm_shapes()) {
         if (shape.rank() == 4 && shape.count() > 20000) {  // the emulator is slower than a CPU
             shape[1] = shape[1] / 2 + 1;
@@ -247,6 +248,23 @@ TEST(BatchNormStats, LargeMeanKeepsTheVariance) {
     EXPECT_TRUE(test::close(layer.variance.doubles()[0], squares / 3000, layer.scales().variance()));
 }
 
+// In thirds of a row apart at 2^23: a difference of squares would lose the variance, 2/9, even in double.
+TEST(BatchNormFinalizeKernel, MeansOfPartsMayBeLarge) {
+    const DeviceArray<float> partials(std::vector<double>{0x1p23, 0, 0x1p23 + 1, 0, 0x1p23 + 1, 0});
+    const DeviceArray<float> mean(1), variance(1);
+    BatchNormFinalize a{.partials = partials.get(),
+                        .rows = 12,
+                        .rows_per_part = 4,
+                        .c = 1,
+                        .mean = mean.get(),
+                        .variance = variance.get()};
+    batch_norm_finalize(a, nullptr);
+    EXPECT_EQ(mean.doubles()[0], 0x1p23 + 1);  // rounded from 2/3
+    EXPECT_TRUE(test::close(variance.doubles()[0], 2.0 / 9, test::float_steps(1)));
+    a.rows_per_part = 0;
+    EXPECT_THROW(batch_norm_finalize(a, nullptr), UsageError);
+}
+
 TEST(BatchNormStats, NoRowsChangeNothing) {
     Layer<float> layer({0, 4});
     auto moving = DeviceArray<float>(test::uniform(4, 9));
@@ -257,7 +275,10 @@ TEST(BatchNormStats, NoRowsChangeNothing) {
 // What the epilogue of a convolution leaves: sums and sums of squares of integers, exact in float32.
 TEST(BatchNormFinalizeKernel, SumsGiveTheSameAsMoments) {
     for (const auto& [rows, per_part, c] : std::vector<std::tuple<std::int64_t, std::int64_t, int>>{
-             {1, 1, 1}, {7, 2, 3}, {128, 128, 32}, {129, 128, 32}, {1000, 64, 5}, {4096, 31, 9}}) {
+             {1, 1, 1},      {1, 128, 8},   {2, 1, 7},      {7, 2, 3},     {31, 32, 8},  {32, 32, 9},
+             {33, 32, 1},    {63, 8, 16},   {64, 64, 64},   {97, 13, 48},  {127, 4, 5},  {128, 128, 32},
+             {129, 128, 32}, {255, 1, 3},   {256, 64, 100}, {257, 16, 31}, {512, 2, 33}, {1000, 64, 5},
+             {1031, 8, 12},  {4096, 31, 9}, {300, 300, 255}}) {
         SCOPED_TRACE(fmt::format("{} rows, {} per part, {} channels", rows, per_part, c));
         const auto parts = static_cast<std::size_t>((rows + per_part - 1) / per_part);
         const auto channels = static_cast<std::size_t>(c);

@@ -67,6 +67,20 @@ TEST(Conv2d, SplitDataGradientWithStrideIsExact) {
     });
 }
 
+// One row of weights and one of bias.
+TEST(Conv2d, SplitWeightGradientOfOneRowIsExact) {
+    for_arithmetics([&]<class T>(T, Arithmetic a) {
+        Conv2dLayer<T>({2, 6, 6, 1, 8, 1}, a, true).check_wgrad({.splits = 2});
+    });
+}
+
+TEST(Conv2d, WholeSumsNeedNoWorkspace) {
+    Conv2d a{.shape = geometry(kSplitShapes[0]), .x = nullptr, .w = nullptr, .y = nullptr, .choice = {.splits = 1}};
+    EXPECT_EQ(conv2d_fwd_workspace(a), 0);
+    a.choice.splits = 2;
+    EXPECT_GT(conv2d_fwd_workspace(a), 0);
+}
+
 TEST(Conv2d, ResidualMayBeTheOutput) {
     for_arithmetics([&]<class T>(T, Arithmetic a) {
         for (const int splits : {1, 2}) {

@@ -222,6 +222,32 @@ TYPED_TEST(DepthwiseKernel, NanReachesItsWindowsAndNoOthers) {
     }
 }
 
+// Columns of x that no window reaches.
+TYPED_TEST(DepthwiseKernel, WhatNoWindowCoversDoesNotMatter) {
+    for (const int c : {8, 3}) {
+        const std::vector<double> covered = test::small_integers(static_cast<std::size_t>(5 * 5 * c), 1);
+        std::vector<double> padded(static_cast<std::size_t>(5 * 9 * c), NAN);
+        for (std::size_t i = 0, row = static_cast<std::size_t>(5 * c); i < covered.size(); ++i) {
+            padded[i / row * static_cast<std::size_t>(9 * c) + i % row] = covered[i];
+        }
+        const DeviceArray<TypeParam> dy(test::small_integers(static_cast<std::size_t>(3 * 3 * c), 2));
+        const auto gradient = [&](const std::vector<double>& values, int w) {
+            const DeviceArray<TypeParam> x(values);
+            const DeviceArray<float> dw(static_cast<std::size_t>(9 * c));
+            DepthwiseWgrad op{.shape = {.n = 1, .h = 5, .w = w, .c = c, .kh = 3, .kw = 3, .p = 3, .q = 3},
+                              .x = x.get(),
+                              .dy = dy.get(),
+                              .dw = dw.get(),
+                              .dtype = DTypeOf<TypeParam>::value};
+            const DeviceArray<char> workspace(static_cast<std::size_t>(depthwise_wgrad_workspace(op)));
+            op.workspace = workspace.get();
+            depthwise_wgrad(op, nullptr);
+            return dw.read();
+        };
+        EXPECT_TRUE(same_bits(gradient(padded, 9), gradient(covered, 5)));
+    }
+}
+
 TYPED_TEST(DepthwiseKernel, SameBitsUnderEverySchedule) {
     for (const Case& s : {Case{1, 9, 17, 40, 3}, Case{1, 5, 6, 3, 5, 2}}) {
         const Inputs<TypeParam> in(s, false);

@@ -55,6 +55,13 @@ TYPED_TEST(DropoutKernel, EqualsTheCpuBitForBit) {
     }
 }
 
+TYPED_TEST(DropoutKernel, ADrawEqualToTheRateIsKept) {
+    const DeviceArray<TypeParam> x(std::vector<double>(9, 1.0)), y(9);
+    const float rate = RandomStream(1, 2, 77).uniform(5);
+    drop(x, y.get(), clock_of(1, 2), rate);
+    EXPECT_TRUE(exactly(std::vector<TypeParam>{y.read()[5]}, {1.0 / (1.0 - static_cast<double>(rate))}));
+}
+
 TYPED_TEST(DropoutKernel, MatchesReferenceOp) {
     for (const std::int64_t count : {5, 1000}) {
         const DeviceArray<TypeParam> x(test::uniform(static_cast<std::size_t>(count), 2));

@@ -1,6 +1,7 @@
 // Scaling, standardization and resizing of images.
 #include "kernels/image.hpp"
 #include "tests/kernels/reference_case.hpp"
+#include "tests/support/expect_error.hpp"
 
 namespace fer::FER_PORT {
 namespace {
@@ -81,6 +82,21 @@ TYPED_TEST(ImageScaleKernel, FlatImagesBecomeZero) {
     EXPECT_EQ(y.doubles(), std::vector<double>(x.size(), 0.0));
 }
 
+// A deviation of 1e-6, as large as what is added to it.
+TYPED_TEST(ImageScaleKernel, AlmostFlatImagesAreHalved) {
+    std::vector<double> values(64);
+    for (std::size_t i = 0; i < values.size(); i += 2) {
+        values[i] = 2e-6f;
+    }
+    const DeviceArray<float> x(values);
+    const DeviceArray<TypeParam> y(x.size());
+    const auto want = test::run_reference(OpKind::kStandardize, NoAttrs{}, {tensor_of(Shape{1, 8, 8, 1}, x)});
+    standardize(
+        {.x = x.get(), .y = y.get(), .n = 1, .pixels = 64, .from = DType::kF32, .to = DTypeOf<TypeParam>::value},
+        nullptr);
+    EXPECT_TRUE(test::close(y.doubles(), want.out[0].values, stored_as<TypeParam>(test::float_steps(2))));
+}
+
 TYPED_TEST(ImageScaleKernel, ResizeMatchesReference) {
     const std::pair<int, int> sizes[] = {{224, 224}, {1, 1}, {7, 5}, {48, 48}, {13, 96}};
     for (const Shape& s : kShapes) {
@@ -144,6 +160,55 @@ TYPED_TEST(ImageScaleKernel, ResizeRepeatsAndRescalesOnTheFly) {
         UsageError);
 }
 
+// Seven places over two: the outer two of either end lie beyond the centres of the source.
+TEST(ResizeKernel, BeyondTheOutermostCentresValuesAreRepeated) {
+    const DeviceArray<std::uint8_t> x(bytes(512));
+    const DeviceArray<float> y(256 * 7);
+    resize({.x = x.get(), .y = y.get(), .n = 256, .h = 1, .w = 2, .c = 1, .out_h = 1, .out_w = 7}, nullptr);
+    const std::vector<double> got = y.doubles(), from = x.inputs();
+    for (std::size_t image = 0; image < 256; ++image) {
+        EXPECT_EQ(got[7 * image], from[2 * image]);
+        EXPECT_EQ(got[7 * image + 1], from[2 * image]);
+        EXPECT_EQ(got[7 * image + 5], from[2 * image + 1]);
+        EXPECT_EQ(got[7 * image + 6], from[2 * image + 1]);
+    }
+}
+
+TEST(ResizeKernel, OffsetsAreForThreeChannels) {
+    for (const int c : {3, 4}) {
+        const DeviceArray<std::uint8_t> x(bytes(4 * c));
+        const DeviceArray<float> y(x.size());
+        Resize a{.x = x.get(), .y = y.get(), .n = 1, .h = 2, .w = 2, .c = c, .out_h = 2, .out_w = 2};
+        resize(a, nullptr);
+        EXPECT_EQ(y.doubles(), x.inputs());
+        a.offset[0] = 1, a.offset[1] = 2, a.offset[2] = 3;
+        if (c == 3) {
+            resize(a, nullptr);
+            const std::vector<double> got = y.doubles();
+            for (std::size_t i = 0; i < got.size(); ++i) {
+                EXPECT_EQ(got[i], x.inputs()[i] + static_cast<double>(i % 3 + 1));
+            }
+        } else {
+            for (int channel = 0; channel < 3; ++channel) {
+                std::fill(a.offset, a.offset + 3, 0.0f);
+                a.offset[channel] = 1;
+                EXPECT_THAT(test::error_of<UsageError>([&] { resize(a, nullptr); }),
+                            ::testing::HasSubstr("offsets for 3 channels, not 4"));
+            }
+        }
+    }
+}
+
+TEST(ResizeKernel, NothingCannotBecomeSomething) {
+    for (const int h : {0, 1}) {
+        EXPECT_THAT(test::error_of<UsageError>([&] {
+                        resize({.x = nullptr, .y = nullptr, .n = 1, .h = h, .w = 1 - h, .c = 1, .out_h = 1, .out_w = 1},
+                               nullptr);
+                    }),
+                    ::testing::HasSubstr("cannot resize an image of"));
+    }
+}
+
 TYPED_TEST(ImageScaleKernel, SameBitsUnderEverySchedule) {
     const DeviceArray<std::uint8_t> x(bytes(2 * 500));
     expect_same_bits_always([&] {
@@ -154,7 +219,8 @@ TYPED_TEST(ImageScaleKernel, SameBitsUnderEverySchedule) {
 }
 
 TEST(GrayToRgbKernel, RepeatsEveryValue) {
-    for (const std::int64_t count : {0, 1, 2, 31, 32, 33, 85, 86, 255, 256, 257, 1000}) {
+    for (const std::int64_t count :
+         {0, 1, 2, 7, 31, 32, 33, 63, 64, 65, 85, 86, 127, 255, 256, 257, 511, 999, 1000, 2049}) {
         for_inputs([&]<class In>(In) {
             const DeviceArray<In> x(bytes(count));
             const DeviceArray<In> y(3 * x.size());

@@ -1,6 +1,7 @@
 #include "kernels/pad.hpp"
 
 #include "tests/kernels/reference_case.hpp"
+#include "tests/support/expect_error.hpp"
 
 namespace fer::FER_PORT {
 namespace {
@@ -26,7 +27,7 @@ std::vector<PadShape> shapes() {
         {{3, 5, 7, 5}, {2, 3, 5, 7}},    {{2, 3, 3, 7}, {0, 2, 1, 0}},
         {{1, 4, 5, 32}, {4, 0, 0, 5}},   {{2, 6, 6, 33}, {1, 2, 3, 4}},
         {{5, 2, 2, 12}, {1, 1, 0, 0}},   {{1, 3, 3, 255}, {1, 1, 1, 1}},
-        {{1, 2, 3, 256}, {0, 0, 1, 1}},
+        {{1, 2, 3, 256}, {0, 0, 1, 1}},  {{1, 1, 1, 46779}, {0, 0, 0, 0}},  // divides by more than 15 bits
     };
 }
 
@@ -121,11 +122,14 @@ TEST(PadErrors, NameTheValues) {
             {.x = nullptr, .y = nullptr, .n = 1, .h = 2, .w = 2, .c = 1, .top = -1, .bottom = 0, .left = 0, .right = 0},
             nullptr),
         UsageError);
-    EXPECT_THROW(
-        crop_fwd(
-            {.x = nullptr, .y = nullptr, .n = 1, .h = 2, .w = 2, .c = 1, .top = 2, .bottom = 1, .left = 0, .right = 0},
-            nullptr),
-        UsageError);
+    Crop a{.x = nullptr, .y = nullptr, .n = 1, .h = 2, .w = 3, .c = 1, .top = 2, .bottom = 1, .left = 0, .right = 0};
+    const auto refused = [&] { return test::error_of<UsageError>([&] { crop_fwd(a, nullptr); }); };
+    EXPECT_THAT(refused(), ::testing::HasSubstr("crop of 2 1 0 0 from 2x3"));
+    a.top = a.bottom = 0;
+    a.left = a.right = 2;
+    EXPECT_THAT(refused(), ::testing::HasSubstr("crop of 0 0 2 2 from 2x3"));
+    a.right = 1;  // leaves nothing, which is no error
+    crop_fwd(a, nullptr);
 }
 
 }  // namespace

@@ -216,6 +216,14 @@ TYPED_TEST(SeparableKernel, SameBitsUnderEverySchedule) {
     }
 }
 
+TYPED_TEST(SeparableKernel, NoOutputsWriteNothing) {
+    const Case s{1, 5, 4, 8, 0, 3};
+    const Result<TypeParam> got = run(s, Inputs<TypeParam>(s, true), Activation::kNone);
+    for (const TypeParam v : got.middle) {
+        EXPECT_TRUE(std::isnan(as_double(v)));
+    }
+}
+
 TEST(SeparableErrors, TooManyChannelsAreRefused) {
     Separable op{.shape = Case{1, 4, 4, 4096, 8, 3}.shape(),
                  .k = 8,
@@ -225,11 +233,16 @@ TEST(SeparableErrors, TooManyChannelsAreRefused) {
                  .y = nullptr};
     EXPECT_NE(separable_refusal(op), nullptr);
     EXPECT_THROW(separable_fwd(op, nullptr), UsageError);
-    op.shape.c = 512;
+    // 227 KiB hold (64 (c + 4) + 64 * 72) floats to the last byte.
+    op.shape.c = 832;
     EXPECT_EQ(separable_refusal(op), nullptr);
-    op.dtype = DType::kF16;
-    op.shape.c = 1024;
+    op.shape.c = 833;
+    EXPECT_NE(separable_refusal(op), nullptr);
+    op.dtype = DType::kF16;  // c in whole sixteens
+    op.shape.c = 1728;
     EXPECT_EQ(separable_refusal(op), nullptr);
+    op.shape.c = 1729;
+    EXPECT_NE(separable_refusal(op), nullptr);
 }
 
 }  // namespace

@@ -221,5 +221,12 @@ TEST(SoftmaxXentContract, EmptyBatchWritesNothing) {
     loss.expect_unchanged();
 }
 
+TEST(SoftmaxXentContract, LimitsOfClassesAndWorkspace) {
+    EXPECT_EQ(softmax_xent_workspace(2048), 0);
+    EXPECT_EQ(softmax_xent_workspace(2049), 2049 * sizeof(float));
+    EXPECT_THROW(softmax_xent({.x = nullptr, .labels = nullptr, .loss = nullptr, .n = 1, .classes = 0}, nullptr),
+                 UsageError);
+}
+
 }  // namespace
 }  // namespace fer::FER_PORT

@@ -77,6 +77,9 @@ struct CopyVectors {
 };
 void copy_vectors(const CopyVectors& a, Defect defect, cudaStream_t stream);
 
+/// The same for n a multiple of 3, as structs of three.
+void copy_triples(const CopyVectors& a, cudaStream_t stream);
+
 /// y[i] = x[(i + 1) % 16] in each half of a warp, through shared memory; 64 elements.
 struct RotateInWarp {
     const int* x;

@@ -117,6 +117,15 @@ bool run_copy_vectors(Defect defect) {
     return out.read()[399] == 399.0f;
 }
 
+bool run_copy_triples() {
+    std::vector<float> x(300);
+    std::iota(x.begin(), x.end(), 0.0f);
+    const Array<float> in(x);
+    const Array<float> out(300);
+    copy_triples({.x = in.get(), .y = out.get(), .n = 300}, nullptr);
+    return out.read() == x;
+}
+
 bool run_rotate(Defect defect) {
     std::vector<int> x(64);
     std::iota(x.begin(), x.end(), 100);
@@ -293,6 +302,7 @@ TEST(Emulator, FindsNothingInCorrectKernels) {
             EXPECT_TRUE(run_multiply(Defect::kNone, s)) << s.m << "x" << s.n << "x" << s.k;
         }
         EXPECT_TRUE(run_copy_vectors(Defect::kNone));
+        EXPECT_TRUE(run_copy_triples());
         EXPECT_TRUE(run_rotate(Defect::kNone));
         EXPECT_TRUE(run_sum_of_blocks(Defect::kNone));
         EXPECT_TRUE(run_trap(Defect::kNone));

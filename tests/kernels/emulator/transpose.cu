@@ -42,6 +42,16 @@ __global__ void copy_vectors_kernel(CopyVectors a) {
     }
 }
 
+struct Triple {
+    float v[3];
+};
+
+__global__ void copy_triples_kernel(CopyVectors a) {
+    for (unsigned i = grid_thread(); i < static_cast<unsigned>(a.n) / 3; i += grid_threads()) {
+        reinterpret_cast<Triple*>(a.y)[i] = reinterpret_cast<const Triple*>(a.x)[i];
+    }
+}
+
 }  // namespace
 
 void transpose(const Transpose& a, Defect defect, cudaStream_t stream) {
@@ -56,5 +66,7 @@ void copy_vectors(const CopyVectors& a, Defect defect, cudaStream_t stream) {
     with_defect<Defect::kMisalignedCast, Defect::kMisalignedLoad>(
         defect, [&]<Defect D>() { launch(copy_vectors_kernel<D>, over(a.n / 4), stream, a); });
 }
+
+void copy_triples(const CopyVectors& a, cudaStream_t stream) { launch(copy_triples_kernel, over(a.n / 3), stream, a); }
 
 }  // namespace fer::FER_PORT
