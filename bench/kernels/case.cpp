@@ -32,7 +32,7 @@ void Cases::add(Case c) {
 }
 
 Layers::Layers(std::int64_t batch, float width, bool trunks) : batch_(batch), width_(width) {
-    shapes_ = bench::layer_shapes(batch, trunks, "on", width);
+    shapes_ = bench::layer_shapes(batch, trunks, bench::kLayerFusions, width);
     for (bench::LayerShape& shape : bench::layer_shapes(batch, trunks, "off", width)) {
         if (is_often_fused(shape.op.kind)) {
             shapes_.push_back(std::move(shape));

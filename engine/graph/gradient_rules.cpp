@@ -32,12 +32,16 @@ void give_weight_gradients(Gradients& g, const Node& node, const std::vector<Val
 
 void grad_conv2d(Gradients& g, const Node& node) {
     ConvAttrs attrs = std::get<ConvAttrs>(node.attrs);
+    FER_CHECK(!attrs.statistics, "conv2d '{}': statistics are fused after the gradients are known", node.name);
     const ValueId dy = before_activation(g, node, attrs.activation);
     attrs.activation = Activation::kNone;
+    if (node.inputs.size() == 4) {
+        g.give(node, 3, dy);
+    }
     if (g.wanted(node, 1)) {
         ConvAttrs w = attrs;
         w.kernel = g.graph().value(node.inputs[1]).info.shape;
-        w.bias = node.inputs.size() == 3;
+        w.bias = node.inputs.size() >= 3;
         give_weight_gradients(g, node, g.graph().apply(OpKind::kConv2dWgrad, sub(node, "dw"), w, {node.inputs[0], dy}));
     }
     if (g.wanted(node, 0)) {
@@ -114,6 +118,13 @@ void grad_batch_norm_inference(Gradients& g, const Node& node) {
     if (node.inputs.size() == 6) {
         g.give(node, 5, dy);
     }
+}
+
+// dx = dy * gamma / sqrt(variance + epsilon) is linear in dy: fused norms scale the weights before them by it.
+void grad_batch_norm_inference_grad(Gradients& g, const Node& node) {
+    g.give(node, 0,
+           g.graph().apply1(OpKind::kBatchNormInferenceGrad, sub(node, "dx"), node.attrs,
+                            {g.of_output(node), node.inputs[1], node.inputs[2]}));
 }
 
 void grad_relu(Gradients& g, const Node& node) {

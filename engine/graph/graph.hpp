@@ -28,6 +28,7 @@ struct Value {
     Role role = Role::kTemporary;
     int writer = -1;        // node that writes it; -1 for inputs, parameters and state
     ValueId of = kNoValue;  // kGradient: its parameter
+    bool derived = false;   // kState: a function of parameters and other state, made by Step::prepare and never saved
 };
 
 struct Node {

@@ -60,6 +60,19 @@ Infos infer_gather(const OpDesc& op) {
     return {{{batch, images[1], images[2], 1}, DType::kU8}, {{batch}, DType::kI32}};
 }
 
+// as gather, in one pass with what image_batch attributes say -> x (batch,h,w,1), labels i32 (batch)
+Infos infer_image_batch(const OpDesc& op) {
+    expect_inputs(op, 4, 4);
+    expect_rank(op, 0, 3);
+    expect_rank(op, 1, 1);
+    expect_rank(op, 2, 1);
+    const auto& attrs = op.as<ImageBatchAttrs>();
+    FER_CHECK(attrs.batch > 0, "batch must be positive, got {}", attrs.batch);
+    FER_CHECK(is_real(attrs.to), "gives floating point, not {}", name_of(attrs.to));
+    const Shape& images = op.in[0].shape;
+    return {{{attrs.batch, images[1], images[2], 1}, attrs.to}, {{attrs.batch}, DType::kI32}};
+}
+
 // (x, clock) -> y float, 0..255
 Infos infer_augment(const OpDesc& op) {
     expect_inputs(op, 2, 2);
@@ -87,7 +100,10 @@ Infos infer_resize(const OpDesc& op) {
     const auto& attrs = op.as<ResizeAttrs>();
     const Shape& x = op.in[0].shape;
     FER_CHECK(attrs.height > 0 && attrs.width > 0, "cannot resize to {}x{}", attrs.height, attrs.width);
-    return {{{x[0], attrs.height, attrs.width, x[3]}, is_real(op.in[0].dtype) ? op.in[0].dtype : DType::kF32}};
+    FER_CHECK(!attrs.gray_to_rgb || x[3] == 1, "needs one channel to repeat, got {}", x[3]);
+    const DType from = op.in[0].dtype;
+    const bool keeps = is_real(from) && from != DType::kF32;
+    return {{{x[0], attrs.height, attrs.width, attrs.gray_to_rgb ? 3 : x[3]}, keeps ? from : attrs.to}};
 }
 
 Infos infer_gray_to_rgb(const OpDesc& op) {
@@ -98,19 +114,30 @@ Infos infer_gray_to_rgb(const OpDesc& op) {
     return {{{x[0], x[1], x[2], 3}, op.in[0].dtype}};
 }
 
-// (x (n,h,w,c), w (kh,kw,c,k)[, b (k)]) -> y
+// (x (n,h,w,c), w (kh,kw,c,k)[, b (k)[, residual as y]]) -> y; with statistics (; moving_mean, moving_variance) -> y,
+// mean (k), biased variance (k)
 Infos infer_conv2d(const OpDesc& op) {
-    expect_inputs(op, 2, 3);
+    expect_inputs(op, 2, 4);
     expect_rank(op, 0, 4);
     expect_rank(op, 1, 4);
     expect_real(op);
     const Shape& x = op.in[0].shape;
     const Shape& w = op.in[1].shape;
+    const auto& attrs = op.as<ConvAttrs>();
     FER_CHECK(x[3] == w[2], "input {} has {} channels but the kernel {} takes {}", x.str(), x[3], w.str(), w[2]);
-    if (op.in.size() == 3) {
+    if (op.in.size() >= 3) {
         expect_shape(op, 2, {w[3]});
     }
-    return {{conv_output(x, w, op.as<ConvAttrs>(), w[3]), op.in[0].dtype}};
+    const TensorInfo y{conv_output(x, w, attrs, w[3]), op.in[0].dtype};
+    if (op.in.size() == 4) {
+        FER_CHECK(op.in[3] == y, "the residual must be {} {}, got {} {}", y.shape.str(), name_of(y.dtype),
+                  op.in[3].shape.str(), name_of(op.in[3].dtype));
+    }
+    if (!attrs.statistics) {
+        return {y};
+    }
+    FER_CHECK(op.state.size() == 2, "needs the two moving statistics, got {}", op.state.size());
+    return {y, {{w[3]}, reduced(y.dtype)}, {{w[3]}, reduced(y.dtype)}};
 }
 
 // (x (n,h,w,c), w (kh,kw,c,1)) -> y
@@ -163,13 +190,18 @@ Infos infer_batch_norm(const OpDesc& op) {
     return {op.in[0], {channels(op), stats}, {channels(op), stats}};
 }
 
-// batch_norm and then a 2x2 max pool: (x, gamma, beta; moving_mean, moving_variance) -> p, argmax, mean, variance
+// batch_norm and then a 2x2 max pool: (x, gamma, beta; moving_mean, moving_variance) -> p, argmax, mean, variance; with
+// statistics that are given (x, gamma, beta, mean, variance) -> p, argmax
 Infos infer_batch_norm_pool(const OpDesc& op) {
-    expect_inputs(op, 3, 3);
+    expect_inputs(op, 3, 5);
     expect_rank(op, 0, 4);
-    Infos infos = infer_batch_norm(op);
     const Shape& x = op.in[0].shape;
     const Shape p{x[0], x[1] / 2, x[2] / 2, x[3]};
+    if (op.in.size() == 5) {
+        const Infos infos = infer_batch_norm_inference(op);
+        return {{p, infos[0].dtype}, {p, DType::kU8}};
+    }
+    Infos infos = infer_batch_norm(op);
     infos[0].shape = p;
     infos.insert(infos.begin() + 1, {p, DType::kU8});
     return infos;
@@ -195,16 +227,22 @@ Infos infer_softmax(const OpDesc& op) {
     return like_input(op);
 }
 
-// (logits (n,c), labels i32 (n), class_weights (c)) -> mean loss (), probabilities (n,c), hits (n) as 0/1
+// (logits (n,c), labels i32 (n), class_weights (c)[, dloss ()]) -> mean loss (), probabilities (n,c), hits (n) as 0/1
+// [, dlogits (n,c)]
 Infos infer_softmax_xent(const OpDesc& op) {
-    expect_inputs(op, 3, 3);
+    expect_inputs(op, 3, 4);
     expect_rank(op, 0, 2);
     expect_real(op);
     expect_shape(op, 1, {op.in[0].shape[0]});
     expect_shape(op, 2, {op.in[0].shape[1]});
     FER_CHECK(op.in[1].dtype == DType::kI32, "labels must be i32, got {}", name_of(op.in[1].dtype));
     const DType real = reduced(op.in[0].dtype);
-    return {{Shape{}, real}, {op.in[0].shape, real}, {{op.in[0].shape[0]}, DType::kU8}};
+    Infos infos{{Shape{}, real}, {op.in[0].shape, real}, {{op.in[0].shape[0]}, DType::kU8}};
+    if (op.in.size() == 4) {
+        expect_shape(op, 3, Shape{});
+        infos.push_back(op.in[0]);
+    }
+    return infos;
 }
 
 Infos infer_max_pool(const OpDesc& op) { return infer_pool(op, true); }
@@ -266,7 +304,7 @@ Infos infer_cast(const OpDesc& op) {
 
 Infos infer_constant(const OpDesc& op) {
     expect_inputs(op, 0, 0);
-    return {{Shape{}, DType::kF32}};
+    return {{op.as<ScalarAttrs>().shape, DType::kF32}};
 }
 
 }  // namespace rules

@@ -149,7 +149,8 @@ bool is_loss_scale(const TensorInfo& info) { return info.shape == Shape{kLossSca
 
 }  // namespace
 
-// (learning_rate, clock[, loss_scale], gradient...; parameter..., moment per parameter...)
+// (learning_rate, clock[, loss_scale], gradient...; parameter..., moment per parameter...[, 16-bit copy per
+// parameter...])
 Infos infer_optimizer(const OpDesc& op) {
     const std::size_t first = first_gradient(op.in);
     FER_CHECK(op.in.size() > first, "needs a learning rate, the clock and at least one gradient");

@@ -21,6 +21,7 @@ enum class OpKind : std::uint8_t {
     kStandardize,
     kResize,
     kGrayToRgb,
+    kImageBatch,
     // forward
     kConv2d,
     kDepthwiseConv,
@@ -84,15 +85,17 @@ enum class FillMode : std::uint8_t { kNearest, kConstant, kReflect };
 struct NoAttrs {
     bool operator==(const NoAttrs&) const = default;
 };
-/// Convolutions, and their gradients. kernel is read from the weights; `activation` is applied after the bias.
+/// Convolutions, and their gradients. kernel is read from the weights; `activation` is applied after bias and residual.
 struct ConvAttrs {
     int stride = 1;
     Padding padding = Padding::kSame;
     Activation activation = Activation::kNone;
-    Shape input = {};   // dgrad only: the shape to produce
-    Shape kernel = {};  // wgrad only: the shape to produce
-    bool bias = false;  // wgrad only: also produce the bias gradient
-    bool tf32 = false;  // float32 operands may be rounded to 10 bits of mantissa
+    Shape input = {};         // dgrad only: the shape to produce
+    Shape kernel = {};        // wgrad only: the shape to produce
+    bool bias = false;        // wgrad only: also produce the bias gradient
+    bool tf32 = false;        // float32 operands may be rounded to 10 bits of mantissa
+    bool statistics = false;  // conv2d only: also mean and biased variance of y, for the batch norm behind it
+    double momentum = 0.99;   // of the moving statistics that those move
     bool operator==(const ConvAttrs&) const = default;
 };
 struct DenseAttrs {
@@ -131,6 +134,7 @@ struct DropoutAttrs {
 /// The L2 factor, the value of a constant, the decay of a moving average.
 struct ScalarAttrs {
     float value = 0;
+    Shape shape = {};  // constants only
     bool operator==(const ScalarAttrs&) const = default;
 };
 struct XentAttrs {
@@ -151,9 +155,13 @@ struct RescaleAttrs {
     std::array<float, 3> offset{};
     bool operator==(const RescaleAttrs&) const = default;
 };
+/// Then, in this order: one channel repeated to three, and y = x * scale + offset[channel].
 struct ResizeAttrs {
     int height = 224, width = 224;
     bool bilinear = true;
+    bool gray_to_rgb = false;
+    RescaleAttrs rescale{.scale = 1};
+    DType to = DType::kF32;  // of the output; float64 and 16-bit inputs keep theirs
     bool operator==(const ResizeAttrs&) const = default;
 };
 struct GatherAttrs {
@@ -178,6 +186,14 @@ struct AugmentAttrs {
         return any_affine() || horizontal_flip || vertical_flip || brightness_low != 1 || brightness_high != 1;
     }
 };
+/// Gather, augmentation, y = v * scale + offset[0] and the cast, of images of one channel.
+struct ImageBatchAttrs {
+    std::int64_t batch = 0;
+    AugmentAttrs augment;
+    RescaleAttrs rescale{.scale = 1};
+    DType to = DType::kF32;
+    bool operator==(const ImageBatchAttrs&) const = default;
+};
 struct AdamAttrs {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
     bool operator==(const AdamAttrs&) const = default;
@@ -194,7 +210,7 @@ struct RmsPropAttrs {
 
 using Attributes = std::variant<NoAttrs, ConvAttrs, DenseAttrs, BatchNormAttrs, PoolAttrs, PadAttrs, DropoutAttrs,
                                 ScalarAttrs, XentAttrs, ShapeAttrs, CastAttrs, RescaleAttrs, ResizeAttrs, GatherAttrs,
-                                AugmentAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
+                                AugmentAttrs, ImageBatchAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
 
 struct TensorInfo {
     Shape shape;
@@ -237,11 +253,17 @@ struct LossScaleState {
 };
 inline constexpr std::int64_t kLossScaleWords = sizeof(LossScaleState) / sizeof(std::int32_t);
 
-/// Inputs of an optimizer: learning rate, clock, the loss scale if there is one, then the gradients.
+inline bool is_16_bit(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
+/// Inputs of an optimizer: learning rate, clock, the loss scale if there is one, then the gradients. Its state:
+/// parameters, moments, and last the 16-bit copies of the parameters if it keeps any, each as many as gradients.
 inline bool has_loss_scale(const std::vector<TensorInfo>& inputs) {
     return inputs.size() > 2 && inputs[2].dtype == DType::kI32;
 }
 inline std::size_t first_gradient(const std::vector<TensorInfo>& inputs) { return has_loss_scale(inputs) ? 3 : 2; }
+inline bool has_shadows(const std::vector<TensorInfo>& state) {
+    return !state.empty() && is_16_bit(state.back().dtype);
+}
 
 /// Output extent and leading padding of a window of `kernel` moving by `stride` over `size`:
 ///     same:  out = ceil(size/stride), total padding max((out-1)*stride + kernel - size, 0), the smaller half first

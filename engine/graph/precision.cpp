@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kNames{"fp32", "tf32", "bf16", "fp16"};
 
-/// How an op wants its first input.
+/// How an op wants its inputs.
 enum class Wish : std::uint8_t { kAsItComes, kCompute, kFloat32 };
 
 Wish wish_of(OpKind kind) {
@@ -20,6 +20,7 @@ Wish wish_of(OpKind kind) {
         case OpKind::kConv2d:
         case OpKind::kDepthwiseConv:
         case OpKind::kDense:
+        case OpKind::kZeroPad:  // of the image before the first convolution: zeros stay zeros
             return Wish::kCompute;
         case OpKind::kSoftmax:
         case OpKind::kSoftmaxXent:
@@ -51,8 +52,11 @@ public:
         for (Node& node : nodes) {
             switch (wish_of(node.kind)) {
                 case Wish::kCompute:
-                    node.inputs[0] = as(node.inputs[0], compute_);
-                    node.inputs[1] = as(node.inputs[1], compute_);
+                    for (const std::size_t i : {0, 1, 3}) {  // data, weights, residual; a bias is float32
+                        if (i < node.inputs.size()) {
+                            node.inputs[i] = as(node.inputs[i], compute_);
+                        }
+                    }
                     break;
                 case Wish::kFloat32:
                     node.inputs[0] = as(node.inputs[0], DType::kF32);

@@ -99,6 +99,10 @@ OptimizerNames names_of(const OptimizerAttrs& optimizer) {
     return {OpKind::kAdam, "adam", {"m", "v"}};
 }
 
+void append(std::vector<FusionCount>& counts, const std::vector<FusionCount>& more) {
+    counts.insert(counts.end(), more.begin(), more.end());
+}
+
 void build_update(Step& step, const StepOptions& options, const std::vector<ValueId>& parameters,
                   const std::vector<ValueId>& gradients) {
     Graph& graph = step.graph;
@@ -152,11 +156,10 @@ Step training_step(ModelBuilder model, const StepOptions& options) {
     }
     const ValueId scale = build_loss_scale(step, options);
     const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters, scale);
-    for (const FusionCount& count : fuse(step.graph, options.fuse, FusionStage::kBackward)) {
-        step.fusions.push_back(count);
-    }
+    append(step.fusions, fuse(step.graph, options.fuse, FusionStage::kStep));
     build_update(step, options, parameters, gradients);
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
+    append(step.fusions, prepare(step.graph, step.prepare, options.fuse));
     return step;
 }
 
@@ -170,7 +173,9 @@ Step evaluation_step(ModelBuilder model, const StepOptions& options) {
     build_loss(step, plain, built, ones);
     step.fusions = fuse(step.graph, options.fuse);
     apply_precision(step.graph, options.precision);
+    append(step.fusions, fuse(step.graph, options.fuse, FusionStage::kStep));
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
+    append(step.fusions, prepare(step.graph, step.prepare, options.fuse));
     return step;
 }
 

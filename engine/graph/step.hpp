@@ -41,6 +41,7 @@ struct StepOptions {
 /// A step graph and the names a caller needs. Variables come in layer order, each layer's in Keras's order.
 struct Step {
     Graph graph;
+    Graph prepare;  // fuse.hpp; without nodes: there is nothing to prepare
     std::vector<Layer> layers;
     std::vector<Variable> variables;
     std::vector<FusionCount> fusions;

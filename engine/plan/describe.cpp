@@ -18,8 +18,11 @@ std::string step_note(const Plan& plan, const PlanStep& step) {
         if (conv->activation != Activation::kNone) {
             notes.emplace_back(conv->activation == Activation::kRelu ? "relu" : "relu6");
         }
-        if (step.op.kind == OpKind::kConv2d && step.op.in.size() == 3) {
-            notes.emplace_back("bias");
+        if (step.op.kind == OpKind::kConv2d && step.op.in.size() >= 3) {
+            notes.emplace_back(step.op.in.size() == 4 ? "bias, residual" : "bias");
+        }
+        if (conv->statistics) {
+            notes.emplace_back("statistics");
         }
     }
     if (const auto* dense = std::get_if<DenseAttrs>(&step.op.attrs)) {

@@ -253,7 +253,8 @@ std::int64_t Plan::traffic() const {
         if (step.implementation == nullptr) {
             continue;
         }
-        if (step.op.kind == OpKind::kGather) {  // only the batch is read of the data set
+        if (step.op.kind == OpKind::kGather ||
+            step.op.kind == OpKind::kImageBatch) {  // only the batch is read of the data set
             bytes += 2 * step.op.out[0].bytes();
             continue;
         }

@@ -9,9 +9,10 @@
 namespace fer {
 namespace {
 
-constexpr std::int64_t kAlign = 64;
+/// Where `info` may begin at or behind `end`, and what it takes are multiples of this.
+std::int64_t grain(const TensorInfo& info) { return is_16_bit(info.dtype) ? 32 : 64; }
 
-std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+std::int64_t round_up(std::int64_t bytes, std::int64_t grain) { return (bytes + grain - 1) / grain * grain; }
 
 double initial(const Variable& variable, const RandomStream& random, std::uint64_t element) {
     switch (variable.init) {
@@ -58,45 +59,65 @@ void fill_ones(const Variables& variables, const std::string& name) {
 
 }  // namespace
 
-Variables::Variables(std::span<const Graph* const> graphs, Runtime& runtime)
-    : parameters_(runtime), gradients_(runtime), state_(runtime) {
+/// Entries without addresses, their offsets, and the sizes of the blocks.
+struct Variables::Layout {
+    std::map<std::string, Entry, std::less<>> entries;
     std::map<std::string, std::int64_t> offsets;
     std::map<std::string, std::string> parameter_of;  // gradient -> parameter
     std::int64_t parameter_bytes = 0;
     std::int64_t state_bytes = 0;
-    for (const Graph* graph : graphs) {
-        for (const Value& value : graph->values()) {
-            if (value.role == Role::kInput || value.role == Role::kTemporary) {
-                continue;
+
+    explicit Layout(std::span<const Graph* const> graphs) {
+        for (const Graph* graph : graphs) {
+            for (const Value& value : graph->values()) {
+                if (value.role != Role::kInput && value.role != Role::kTemporary) {
+                    place(*graph, value);
+                }
             }
-            const auto [at, added] = entries_.try_emplace(value.name, Entry{value.info, value.role, nullptr});
-            FER_CHECK(at->second.info == value.info, "'{}' is {} in one graph and {} in another", value.name,
-                      at->second.info.shape.str(), value.info.shape.str());
-            if (!added) {
-                continue;
-            }
-            if (value.role == Role::kGradient) {
-                parameter_of[value.name] = graph->value(value.of).name;
-                continue;
-            }
-            std::int64_t& end = value.role == Role::kParameter ? parameter_bytes : state_bytes;
-            offsets[value.name] = end;
-            end += aligned(value.info.bytes());
         }
     }
-    parameters_ = Buffer(runtime, parameter_bytes);
-    gradients_ = Buffer(runtime, parameter_of.empty() ? 0 : parameter_bytes);
-    state_ = Buffer(runtime, state_bytes);
+    std::int64_t gradient_bytes() const { return parameter_of.empty() ? 0 : parameter_bytes; }
+
+private:
+    void place(const Graph& graph, const Value& value) {
+        const auto [at, added] = entries.try_emplace(value.name, Entry{value.info, value.role, nullptr, value.derived});
+        FER_CHECK(at->second.info == value.info, "'{}' is {} in one graph and {} in another", value.name,
+                  at->second.info.shape.str(), value.info.shape.str());
+        if (!added) {
+            return;
+        }
+        if (value.role == Role::kGradient) {
+            parameter_of[value.name] = graph.value(value.of).name;
+            return;
+        }
+        std::int64_t& end = value.role == Role::kParameter ? parameter_bytes : state_bytes;
+        offsets[value.name] = round_up(end, grain(value.info));
+        end = offsets[value.name] + round_up(value.info.bytes(), grain(value.info));
+    }
+};
+
+std::int64_t Variables::bytes_of(std::span<const Graph* const> graphs) {
+    const Layout layout(graphs);
+    return layout.parameter_bytes + layout.gradient_bytes() + layout.state_bytes;
+}
+
+Variables::Variables(std::span<const Graph* const> graphs, Runtime& runtime)
+    : parameters_(runtime), gradients_(runtime), state_(runtime) {
+    Layout layout(graphs);
+    parameters_ = Buffer(runtime, layout.parameter_bytes);
+    gradients_ = Buffer(runtime, layout.gradient_bytes());
+    state_ = Buffer(runtime, layout.state_bytes);
+    entries_ = std::move(layout.entries);
     for (auto& [name, entry] : entries_) {
         switch (entry.role) {
             case Role::kParameter:
-                entry.address = parameters_.data() + offsets[name];
+                entry.address = parameters_.data() + layout.offsets[name];
                 break;
             case Role::kGradient:
-                entry.address = gradients_.data() + offsets[parameter_of[name]];
+                entry.address = gradients_.data() + layout.offsets[layout.parameter_of[name]];
                 break;
             default:
-                entry.address = state_.data() + offsets[name];
+                entry.address = state_.data() + layout.offsets[name];
         }
     }
 }
@@ -122,11 +143,13 @@ std::vector<char> Variables::read_bytes(const Entry& entry) const {
 }
 
 void Variables::write_bytes(const Entry& entry, const void* bytes) const {
+    ++changes_;
     runtime().upload(entry.address, bytes, entry.info.bytes());
 }
 
 void Variables::clear(std::string_view name) const {
     const Entry& entry = at(name);
+    ++changes_;
     runtime().clear(entry.address, entry.info.bytes());
 }
 

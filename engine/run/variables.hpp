@@ -13,24 +13,34 @@
 namespace fer {
 
 /// Named tensors. All parameters lie in one contiguous block in graph order, their gradients in a second block at the
-/// same offsets, and everything else in a third: an optimizer may treat a block as one long vector.
+/// same offsets, and everything else in a third: an optimizer may treat a block as one long vector. Tensors begin at
+/// multiples of 16 elements, so neighbours of one shape but of other types lie at the same distances in elements.
 class Variables {
 public:
     struct Entry {
         TensorInfo info;
         Role role = Role::kState;
         char* address = nullptr;
+        bool derived = false;  // Value::derived
+
+        /// Belongs into a checkpoint.
+        bool saved() const { return role != Role::kGradient && !derived; }
     };
 
     /// Lays out the persistent values of all graphs; values of one name are one tensor. Zeroed.
     /// UsageError if two graphs disagree about a shape or type.
     explicit Variables(std::span<const Graph* const> graphs, Runtime& runtime = host_runtime());
 
+    /// Bytes that the variables of these graphs take.
+    static std::int64_t bytes_of(std::span<const Graph* const> graphs);
+
     bool has(std::string_view name) const { return entries_.find(name) != entries_.end(); }
     /// UsageError names the nearest when there is none of that name.
     const Entry& at(std::string_view name) const;
     const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
     Runtime& runtime() const { return parameters_.runtime(); }
+    /// Grows whenever the host may have written something: what is derived from the variables must then be made anew.
+    std::uint64_t changes() const { return changes_; }
     std::int64_t bytes() const { return parameters_.bytes() + gradients_.bytes() + state_.bytes(); }
 
     /// The tensor itself, where the host may address it.
@@ -38,6 +48,7 @@ public:
     std::span<T> get(std::string_view name) const {
         FER_ASSERT(runtime().host_memory(), "'{}' lies in the memory of a device", name);
         const Entry& entry = typed<T>(name);
+        ++changes_;
         return {reinterpret_cast<T*>(entry.address), static_cast<std::size_t>(entry.info.shape.count())};
     }
     /// A copy, after all work so far.
@@ -57,6 +68,7 @@ public:
         const auto count = static_cast<std::int64_t>(values.size());
         FER_CHECK(first + count <= entry.info.shape.count(), "'{}' has {} elements, {} were written", name,
                   entry.info.shape.count(), first + count);
+        ++changes_;
         runtime().upload(entry.address + first * static_cast<std::int64_t>(sizeof(T)), values.data(),
                          count * static_cast<std::int64_t>(sizeof(T)));
     }
@@ -67,6 +79,8 @@ public:
     void clear(std::string_view name) const;
 
 private:
+    struct Layout;
+
     template <class T>
     const Entry& typed(std::string_view name) const {
         const Entry& entry = at(name);
@@ -77,6 +91,7 @@ private:
 
     std::map<std::string, Entry, std::less<>> entries_;
     Buffer parameters_, gradients_, state_;
+    mutable std::uint64_t changes_ = 1;  // the tensors, not the table of them, are what changes
 };
 
 /// Starting values: kernels by their initializer from (seed, name), moving variances and weights one, all else zero.

@@ -97,14 +97,14 @@ void check_state(const SafetensorsFile& file, const std::string& path, const Var
         throw DataError(fmt::format("{} does not fit this run", path)).because(why);
     };
     for (const auto& [name, entry] : variables.entries()) {
-        if (entry.role != Role::kGradient && file.find(name) == nullptr) {
+        if (entry.saved() && file.find(name) == nullptr) {
             fail(fmt::format("it has no '{}'", name));
         }
     }
     for (const auto& entry : file.entries()) {
         const std::string name =
             entry.name.starts_with(kBestPrefix) ? entry.name.substr(std::strlen(kBestPrefix)) : entry.name;
-        if (!variables.has(name) || variables.at(name).role == Role::kGradient) {
+        if (!variables.has(name) || !variables.at(name).saved()) {
             fail(fmt::format("this run has no '{}'", entry.name));
         }
         const TensorInfo& info = variables.at(name).info;
@@ -205,7 +205,7 @@ void write_state(const std::filesystem::path& path, const Variables& variables,
     Snapshot snapshot;
     for (const auto& [name, entry] : variables.entries()) {
         // The doubles of the metrics travel as they are: an interrupted epoch goes on summing.
-        if (entry.role != Role::kGradient) {
+        if (entry.saved()) {
             snapshot.take(name, variables);
         }
     }
@@ -227,7 +227,7 @@ Progress read_state(const std::filesystem::path& path, const Variables& variable
     check_state(file, path.string(), variables);
     Progress progress = read_progress(text->second, path.string());
     for (const auto& [name, entry] : variables.entries()) {
-        if (entry.role != Role::kGradient) {
+        if (entry.saved()) {
             const auto* stored = file.find(name);
             variables.write_bytes(entry, file.data(*stored));
         }

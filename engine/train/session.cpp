@@ -10,13 +10,9 @@ StepOptions with_batch(StepOptions options, std::int64_t batch) {
     return options;
 }
 
-Variables make_variables(const Step& training, const Step& evaluation, Session::Use use, Runtime& runtime) {
-    std::vector<const Graph*> graphs;
-    if (use == Session::Use::kTrain) {
-        graphs.push_back(&training.graph);
-    }
-    graphs.push_back(&evaluation.graph);
-    return Variables(graphs, runtime);
+std::vector<const Graph*> graphs_of(const Step& training, const Step& evaluation, Session::Use use) {
+    return use == Session::Use::kTrain ? std::vector{&training.graph, &evaluation.graph}
+                                       : std::vector{&evaluation.graph};
 }
 
 constexpr std::int64_t kIndexBytes = sizeof(std::int32_t);
@@ -42,10 +38,11 @@ StepOptions session_options(const StepOptions& given, const Dataset& data, const
 /// Bytes of a session that steps `batch` images at a time.
 std::int64_t bytes_needed(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
                           Session::Use use, const PlanOptions& how) {
-    const Step step = use == Session::Use::kTrain ? training_step(model, options) : evaluation_step(model, options);
-    const Plan plan = make_plan(step.graph, device, how);
+    const Step training = use == Session::Use::kTrain ? training_step(model, options) : Step{};
+    const Step evaluation = evaluation_step(model, options);
+    const Plan plan = make_plan(use == Session::Use::kTrain ? training.graph : evaluation.graph, device, how);
     const std::int64_t resident = static_cast<std::int64_t>(data.pixels.size()) + 3 * data.size() * kIndexBytes;
-    return plan.arena_bytes + plan.persistent_bytes + resident;
+    return plan.arena_bytes + Variables::bytes_of(graphs_of(training, evaluation, use)) + resident;
 }
 
 /// MemoryError, before anything is allocated, with need, free memory and the largest batch that fits.
@@ -106,7 +103,7 @@ Session::Session(ModelBuilder model, const StepOptions& options, const Dataset& 
       record_(record),
       training_(use == Use::kTrain ? training_step(model, options_) : Step{}),
       evaluation_(evaluation_step(model, options_)),
-      variables_(make_variables(training_, evaluation_, use, runtime)),
+      variables_(graphs_of(training_, evaluation_, use), runtime),
       arena_(runtime),
       images_(runtime),
       labels_(runtime),
@@ -129,7 +126,20 @@ void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor
     variables_.write(kClock, cursor, kClockCursor);
 }
 
-void Session::train(std::int64_t images) { executor(Use::kTrain, images).run(); }
+void Session::train(std::int64_t images) {
+    prepare(Use::kTrain);
+    executor(Use::kTrain, images).run();
+    prepared_.erase(Use::kEvaluateOnly);
+}
+
+void Session::prepare(Use use) {
+    const Step& step = use == Use::kTrain ? training_ : evaluation_;
+    std::uint64_t& done = prepared_[use];
+    if (done != variables_.changes() && !step.prepare.nodes().empty()) {
+        executor(use, 0).run();
+        done = variables_.changes();
+    }
+}
 
 Metrics Session::training_metrics() const { return to_metrics(variables_.read<double>(kMetrics)); }
 
@@ -157,6 +167,7 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
     variables_.clear(kEvaluationMetrics);
     variables_.write(kEvaluationClock, std::int64_t{0}, kClockCursor);
+    prepare(Use::kEvaluateOnly);
     Evaluation result;
     const auto total = static_cast<std::int64_t>(indices.size());
     result.probabilities.reserve(static_cast<std::size_t>(total * options_.classes));
@@ -170,17 +181,24 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     return result;
 }
 
-Executor& Session::executor(Use use, std::int64_t images) {
-    std::unique_ptr<Executor>& slot = executors_[{use, images}];
-    if (slot != nullptr) {
-        return *slot;
+Plan Session::make_step_plan(Use use, std::int64_t images) const {
+    if (images == 0) {
+        return make_plan((use == Use::kTrain ? training_ : evaluation_).prepare, device_, plan_);
     }
     const StepOptions options = with_batch(options_, images);
     const Step step = use == Use::kTrain ? training_step(model_, options) : evaluation_step(model_, options);
     if (tuner_ != nullptr) {
         tuner_->tune(step.graph);
     }
-    Plan plan = make_plan(step.graph, device_, plan_);
+    return make_plan(step.graph, device_, plan_);
+}
+
+Executor& Session::executor(Use use, std::int64_t images) {
+    std::unique_ptr<Executor>& slot = executors_[{use, images}];
+    if (slot != nullptr) {
+        return *slot;
+    }
+    Plan plan = make_step_plan(use, images);
     if (plan.arena_bytes > arena_.bytes()) {
         executors_.clear();
         arena_.reserve(plan.arena_bytes);

@@ -62,8 +62,12 @@ public:
     std::int64_t arena_bytes() const { return arena_.bytes(); }
 
 private:
-    /// Makes the executor on first use. A larger arena than before drops the others, which are made again when needed.
+    /// Makes what the steps of this direction derive from the variables, if those may have changed since.
+    void prepare(Use use);
+    /// Makes the executor on first use; no images: the one of Step::prepare. A larger arena than before drops the
+    /// others, which are made again when needed.
     Executor& executor(Use use, std::int64_t images);
+    Plan make_step_plan(Use use, std::int64_t images) const;
 
     ModelBuilder model_;
     StepOptions options_;
@@ -81,6 +85,7 @@ private:
     Buffer training_order_, evaluation_order_;
     std::unique_ptr<Watch> watch_;
     std::map<std::pair<Use, std::int64_t>, std::unique_ptr<Executor>> executors_;
+    std::map<Use, std::uint64_t> prepared_;  // Variables::changes() then; a step that trains counts for evaluation too
 };
 
 }  // namespace fer

@@ -91,7 +91,7 @@ TEST_F(Inference, Conv2d) {
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {x, given({3, 3, 5, 8})}),
                 HasSubstr("input (2, 24, 24, 16) has 16 channels but the kernel (3, 3, 5, 8) takes 5"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {x, w, given({9})}), HasSubstr("input 2 must be (8,), got (9,)"));
-    EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {x}), HasSubstr("takes 2 to 3 inputs, got 1"));
+    EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {x}), HasSubstr("takes 2 to 4 inputs, got 1"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {given({2, 24}), w}),
                 HasSubstr("input 0 must have 4 axes, got (2, 24)"));
     EXPECT_THAT(outcome(OpKind::kConv2d, ConvAttrs{}, {given({2, 24, 24, 16}, DType::kU8), w}),

@@ -10,6 +10,7 @@
 #include "tests/support/interpreter.hpp"
 #include "tests/support/random_graph.hpp"
 #include "tests/support/threads.hpp"
+#include "tests/support/tolerance.hpp"
 
 namespace fer::test {
 namespace {
@@ -114,14 +115,31 @@ std::vector<std::byte> bytes_at(const void* data, std::int64_t count) {
     return {begin, begin + count};
 }
 
-/// Kept and persistent values after two steps, by the interpreter.
-Bits interpret(const Graph& graph, const Device& device) {
-    Interpreter run(graph, device);
+void set_starting_numbers(Interpreter& run, const Graph& graph) {
     for (std::size_t i = 0; i < graph.values().size(); ++i) {
         if (graph.values()[i].writer < 0) {
             run.set(static_cast<ValueId>(i), starting_numbers(graph.values()[i]));
         }
     }
+}
+
+/// What the step does not derive itself.
+void set_derived(Interpreter& run, const RandomGraph& random, const Device& device) {
+    Interpreter prepared(random.prepared, device);
+    set_starting_numbers(prepared, random.prepared);
+    prepared.run();
+    for (const ValueId id : random.prepared.kept()) {
+        const ValueId there = random.graph.find(random.prepared.value(id).name);
+        std::ranges::copy(prepared.data<std::byte>(id), run.data<std::byte>(there).begin());
+    }
+}
+
+/// Kept and persistent values after two steps, by the interpreter.
+Bits interpret(const RandomGraph& random, const Device& device) {
+    const Graph& graph = random.graph;
+    Interpreter run(graph, device);
+    set_starting_numbers(run, graph);
+    set_derived(run, random, device);
     run.run();
     run.run();
     Bits bits;
@@ -136,9 +154,12 @@ Bits interpret(const Graph& graph, const Device& device) {
 }
 
 /// The same by a plan.
-Bits execute(const Graph& graph, const Device& device, const PlanOptions& options) {
+Bits execute(const RandomGraph& random, const Device& device, const PlanOptions& options) {
+    const Graph& graph = random.graph;
     Plan plan = make_plan(graph, device, options);
+    Plan prepare = make_plan(random.prepared, device, options);
     expect_sound_memory(plan);
+    expect_sound_memory(prepare);
     const Graph* graphs[] = {&graph};
     const Variables variables(graphs);
     std::map<std::string, const void*> inputs;
@@ -162,8 +183,9 @@ Bits execute(const Graph& graph, const Device& device, const PlanOptions& option
         }
     }
     Arena arena;
-    arena.reserve(plan.arena_bytes);
+    arena.reserve(std::max(plan.arena_bytes, prepare.arena_bytes));
     std::memset(arena.data(), kPoison, static_cast<std::size_t>(arena.bytes()));
+    Executor(std::move(prepare), variables, arena, inputs).run();
     Executor executor(std::move(plan), variables, arena, inputs);
     executor.run();
     const std::int64_t allocations = Buffer::allocations();
@@ -197,11 +219,38 @@ TEST(RandomGraphs, EveryLayoutGivesTheBitsOfTheInterpreter) {
         const RandomGraph random(seed);
         const bool reference = seed % 5 != 0;  // oneDNN builds its primitives slowly: every fifth
         const Device& device = cpu_device(reference);
-        const Bits want = interpret(random.graph, device);
-        expect_same(execute(random.graph, device, plan_options(true, true)), want, "with sharing in place");
-        expect_same(execute(random.graph, device, plan_options(false, true)), want, "with sharing");
-        expect_same(execute(random.graph, device, plan_options(false, false)), want, "without sharing");
+        const Bits want = interpret(random, device);
+        expect_same(execute(random, device, plan_options(true, true)), want, "with sharing in place");
+        expect_same(execute(random, device, plan_options(false, true)), want, "with sharing");
+        expect_same(execute(random, device, plan_options(false, false)), want, "without sharing");
     }
+}
+
+std::vector<float> floats_of(const std::vector<std::byte>& bytes) {
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+    return values;
+}
+
+TEST(RandomGraphs, FusionChangesNothingButRounding) {
+    int derived = 0;
+    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+        SCOPED_TRACE(seed);
+        const RandomGraph apart(seed, "off");
+        const RandomGraph fused(seed, "on");
+        derived += static_cast<int>(fused.prepared.kept().size());
+        const Bits want = execute(apart, cpu_device(true), plan_options(true, true));
+        const Bits got = execute(fused, cpu_device(true), plan_options(true, true));
+        for (const auto& [name, bits] : want) {
+            const ValueId id = apart.graph.find(name);
+            if (!got.contains(name)) {  // a folded kernel's gradient comes from another node
+                EXPECT_EQ(apart.graph.value(id).role, Role::kGradient) << name;
+            } else if (apart.graph.value(id).info.dtype == DType::kF32) {
+                expect_rounding_apart(floats_of(got.at(name)), floats_of(bits), name);
+            }
+        }
+    }
+    EXPECT_GT(derived, 10);
 }
 
 TEST(RandomGraphs, SharingSavesMemory) {

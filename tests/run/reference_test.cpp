@@ -222,5 +222,39 @@ TEST(ThreadCount, DoesNotChangeResults) {
     EXPECT_EQ(all(1), all(3));
 }
 
+/// What an optimizer that changes nothing leaves as the 16-bit copy of `w`.
+std::vector<std::uint16_t> shadow_of(std::vector<float> w, DType dtype) {
+    const Shape shape{static_cast<std::int64_t>(w.size())};
+    const OpDesc op{OpKind::kSgd, "sgd",
+                    SgdAttrs{},   {{Shape{}, DType::kF32}, {{kClockFields}, DType::kI64}, {shape, DType::kF32}},
+                    {},           {{shape, DType::kF32}, {shape, dtype}}};
+    float rate = 0;
+    std::int64_t clock[kClockFields] = {};
+    std::vector<float> gradient(w.size());
+    std::vector<std::uint16_t> shadow(w.size());
+    void* in[] = {&rate, clock, gradient.data()};
+    void* state[] = {w.data(), shadow.data()};
+    cpu_implementation(OpKind::kSgd, "reference").make(op)({in, {}, state});
+    return shadow;
+}
+
+// Nearest, ties to even, at the ends of the ranges and where a mantissa runs over into the exponent.
+TEST(Shadows, RoundAsTheTypesDo) {
+    const auto inf = static_cast<float>(kInf);
+    EXPECT_THAT(
+        shadow_of({1, -2, 0x1.01p0f, 0x1.03p0f, 0x1.010002p0f, 0x1.ffp0f, inf, 3.4e38f, 0x1p-133f}, DType::kBF16),
+        ElementsAre(0x3f80, 0xc000, 0x3f80, 0x3f82, 0x3f81, 0x4000, 0x7f80, 0x7f80, 0x0001));
+    EXPECT_THAT(shadow_of({1, -2, 0x1.002p0f, 0x1.006p0f, 0x1.00201p0f, 0x1.ffep0f, 65504, 65519, 65520, -inf, 0x1p-24f,
+                           0x1p-25f, 0x1.8p-25f, 0x1p-14f, 0x1.ff8p-15f, -0.0f},
+                          DType::kF16),
+                ElementsAre(0x3c00, 0xc000, 0x3c00, 0x3c02, 0x3c01, 0x4000, 0x7bff, 0x7bff, 0x7c00, 0xfc00, 0x0001, 0,
+                            0x0001, 0x0400, 0x03ff, 0x8000));
+    for (const DType dtype : {DType::kBF16, DType::kF16}) {
+        const std::uint16_t bits = shadow_of({std::numeric_limits<float>::quiet_NaN()}, dtype)[0];
+        const int exponent = dtype == DType::kBF16 ? 0x7f80 : 0x7c00;
+        EXPECT_TRUE((bits & exponent) == exponent && (bits & 0x7fff) > exponent) << bits;
+    }
+}
+
 }  // namespace
 }  // namespace fer::test

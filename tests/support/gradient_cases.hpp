@@ -11,13 +11,12 @@ namespace fer::test {
 inline const std::set<OpKind> kNoGradient{
     // data: integers in, nothing trained before them
     OpKind::kGather, OpKind::kAugment, OpKind::kRescale, OpKind::kStandardize, OpKind::kResize, OpKind::kGrayToRgb,
-    OpKind::kConstant,
+    OpKind::kImageBatch, OpKind::kConstant,
     // gradients: nobody differentiates twice
     OpKind::kConv2dDgrad, OpKind::kConv2dWgrad, OpKind::kDepthwiseDgrad, OpKind::kDepthwiseWgrad, OpKind::kDenseDgrad,
-    OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad,
-    OpKind::kBatchNormInferenceGrad, OpKind::kReluGrad, OpKind::kRelu6Grad, OpKind::kSoftmaxGrad,
-    OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad, OpKind::kGlobalAvgPoolGrad, OpKind::kCrop,
-    OpKind::kUnflatten, OpKind::kL2Grad,
+    OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad, OpKind::kReluGrad,
+    OpKind::kRelu6Grad, OpKind::kSoftmaxGrad, OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad,
+    OpKind::kGlobalAvgPoolGrad, OpKind::kCrop, OpKind::kUnflatten, OpKind::kL2Grad,
     // updates
     OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients,
     OpKind::kUpdateLossScale, OpKind::kMetrics, OpKind::kAdvance};
@@ -64,6 +63,15 @@ inline std::vector<GradientCase> conv2d_cases() {
     add("bias_relu_stride2", {.stride = 2, .activation = Activation::kRelu}, {5, 5, 1, 2}, false);
     add("bias_relu_frozen_input", {.activation = Activation::kRelu}, {3, 3, 1, 4}, true);
     add("oblong_kernel", {}, {1, 3, 2, 2}, false);
+    for (const Activation activation : {Activation::kNone, Activation::kRelu}) {
+        cases.push_back({fmt::format("residual activation {}", static_cast<int>(activation)),
+                         OpKind::kConv2d,
+                         ConvAttrs{.activation = activation},
+                         {{{2, 4, 5, 2}, Fill::kHalves},
+                          {{3, 3, 2, 3}, Fill::kHalves},
+                          {{3}, Fill::kOddEighths},
+                          {{2, 4, 5, 3}, Fill::kHalves}}});
+    }
     return cases;
 }
 
@@ -163,6 +171,19 @@ inline std::vector<GradientCase> batch_norm_pool_cases() {
     return cases;
 }
 
+/// A gradient that weights pass through on their way into a convolution: linear, so it has one of its own.
+inline std::vector<GradientCase> scaling_cases() {
+    std::vector<GradientCase> cases;
+    for (const Shape& x : {Shape{2, 3, 2, 3}, Shape{5, 4}, Shape{3}}) {
+        const Shape c{x.back()};
+        cases.push_back({x.str(),
+                         OpKind::kBatchNormInferenceGrad,
+                         BatchNormAttrs{.epsilon = 0.1},
+                         {{x}, {c, Fill::kRandom, false}, {c, Fill::kPositive, false}}});
+    }
+    return cases;
+}
+
 inline std::vector<GradientCase> elementwise_cases(OpKind kind) {
     std::vector<GradientCase> cases;
     for (const Shape& x : {Shape{1}, Shape{7, 16}, Shape{2, 3, 5, 3}, Shape{1, 1, 1, 5}}) {
@@ -240,6 +261,8 @@ inline std::vector<GradientCase> gradient_cases(OpKind kind) {
             return batch_norm_pool_cases();
         case OpKind::kBatchNormInference:
             return batch_norm_cases(true);
+        case OpKind::kBatchNormInferenceGrad:
+            return scaling_cases();
         case OpKind::kRelu:
         case OpKind::kRelu6:
             return elementwise_cases(kind);

@@ -15,7 +15,8 @@ namespace fer::test {
 
 class RandomGraph {
 public:
-    explicit RandomGraph(std::uint64_t seed) : random_(seed, 0, stream_of("graph")) {
+    /// `fusions`: as of fuse(); empty: on or off, as it falls.
+    explicit RandomGraph(std::uint64_t seed, std::string fusions = "") : random_(seed, 0, stream_of("graph")) {
         clock_ = graph.add("clock", Role::kState, {{kClockFields}, DType::kI64});
         rate_ = graph.add("learning_rate", Role::kState, {Shape{}, DType::kF32});
         batch_ = 1 + pick(3);
@@ -28,13 +29,15 @@ public:
         }
         loss();
         const bool fused = pick(2) == 0;
-        if (fused) {
-            fuse(graph, "on");
+        if (fusions.empty()) {
+            fusions = fused ? "on" : "off";
         }
-        update(fused);
+        fuse(graph, fusions);
+        update(fusions);
+        prepare(graph, prepared, fusions);
     }
 
-    Graph graph;
+    Graph graph, prepared;
     std::int64_t batch() const { return batch_; }
 
 private:
@@ -155,11 +158,9 @@ private:
         graph.apply(OpKind::kMetrics, "metrics_update", NoAttrs{}, {total_, xent[2]}, {metrics});
     }
 
-    void update(bool fused) {
+    void update(const std::string& fusions) {
         const auto gradients = differentiate(graph, total_, parameters_);
-        if (fused) {
-            fuse(graph, "on", FusionStage::kBackward);
-        }
+        fuse(graph, fusions, FusionStage::kStep);
         std::vector<ValueId> inputs{rate_, clock_};
         inputs.insert(inputs.end(), gradients.begin(), gradients.end());
         std::vector<ValueId> updated = parameters_;

@@ -44,11 +44,16 @@ public:
         Plan train = make_plan(training_.graph, device, plan_options);
         Plan evaluate = make_plan(evaluation_.graph, device, plan_options);
         edit(train);
-        arena_.reserve(std::max(train.arena_bytes, evaluate.arena_bytes));
+        Plan before_train = make_plan(training_.prepare, device, plan_options);
+        Plan before_evaluate = make_plan(evaluation_.prepare, device, plan_options);
+        arena_.reserve(
+            std::max({train.arena_bytes, evaluate.arena_bytes, before_train.arena_bytes, before_evaluate.arena_bytes}));
         const std::map<std::string, const void*> inputs{
             {kImages, resident(bytes)}, {kLabels, resident(labels)}, {kOrder, resident(order)}};
         train_ = std::make_unique<Executor>(std::move(train), *variables_, arena_, inputs, record);
         evaluate_ = std::make_unique<Executor>(std::move(evaluate), *variables_, arena_, inputs, record);
+        before_evaluate_ = std::make_unique<Executor>(std::move(before_evaluate), *variables_, arena_, inputs, false);
+        Executor(std::move(before_train), *variables_, arena_, inputs, false).run();
     }
 
     /// The loss of the step.
@@ -59,6 +64,7 @@ public:
     }
     double evaluate() {
         variables_->write(kEvaluationClock, std::int64_t{0}, kClockCursor);
+        before_evaluate_->run();
         evaluate_->run();
         return scalar(*evaluate_, evaluation_.total_loss);
     }
@@ -110,7 +116,7 @@ private:
     Arena arena_;
     std::vector<Buffer> inputs_;
     std::unique_ptr<Variables> variables_;
-    std::unique_ptr<Executor> train_, evaluate_;
+    std::unique_ptr<Executor> train_, evaluate_, before_evaluate_;
 };
 
 }  // namespace fer::test

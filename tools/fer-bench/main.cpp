@@ -58,7 +58,9 @@ public:
         }
         std::iota(order_.begin(), order_.end(), 0);
         Plan plan = make_plan(step_.graph, cpu_device(), {.force = parse_forced(flags.impl)});
-        arena_.reserve(plan.arena_bytes);
+        Plan prepare = make_plan(step_.prepare, cpu_device());
+        arena_.reserve(std::max(plan.arena_bytes, prepare.arena_bytes));
+        Executor(std::move(prepare), *variables_, arena_, {}).run();
         executor_ = std::make_unique<Executor>(
             std::move(plan), *variables_, arena_,
             std::map<std::string, const void*>{

@@ -25,6 +25,7 @@ constexpr std::array kRows{
     Row{OpKind::kStandardize,            nullptr,                       reference::standardize},
     Row{OpKind::kResize,                 nullptr,                       reference::resize},
     Row{OpKind::kGrayToRgb,              nullptr,                       reference::gray_to_rgb},
+    Row{OpKind::kImageBatch,             nullptr,                       reference::image_batch},
     Row{OpKind::kConv2d,                 &onednn::kConv2d,              reference::conv2d},
     Row{OpKind::kDepthwiseConv,          &onednn::kDepthwiseConv,       reference::depthwise_conv},
     Row{OpKind::kDense,                  &onednn::kDense,               reference::dense},

@@ -29,6 +29,7 @@ constexpr std::array kRows{
     Row{OpKind::kStandardize,            handwritten::standardize},
     Row{OpKind::kResize,                 handwritten::resize},
     Row{OpKind::kGrayToRgb,              handwritten::gray_to_rgb},
+    Row{OpKind::kImageBatch,             handwritten::image_batch},
     Row{OpKind::kConv2d,                 handwritten::conv2d, FER_LIBRARY(cudnn_conv2d)},
     Row{OpKind::kDepthwiseConv,          handwritten::depthwise_conv},
     Row{OpKind::kDense,                  handwritten::dense, FER_LIBRARY(cublaslt_dense)},
@@ -111,7 +112,9 @@ public:
         return "cuda";
 #endif
     }
-    std::string_view fusions() const override { return "bias,activation,norm,norm_pool,norm_mask"; }
+    std::string_view fusions() const override {
+        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,gray,input,shadow,hoist";
+    }
     bool overlaps() const override { return true; }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];

@@ -53,6 +53,34 @@ TEST_F(CudaExecutor, StepsAllocateNothing) {
     EXPECT_EQ(emulated::counters().graph_launches, graphs + 2);
 }
 
+/// A norm behind a convolution that the matrix units take.
+void wide(Net& net) {
+    net.conv(8, 3).relu().conv(8, 3).batch_norm().relu();
+    net.flatten().dense(7);
+}
+
+/// Kernels that a step of bf16 starts.
+std::uint64_t launches_of_a_step(ModelBuilder model, const std::string& fusions) {
+    StepOptions options = tiny_options();
+    options.precision = Precision::kBf16;
+    options.fuse = fusions;
+    StepRunner run(model, options, emulated::cuda_device(), 1, emulated::cuda_runtime(), false, 0);
+    run.train();
+    const std::uint64_t before = emulated::counters().launches;
+    run.train();
+    return emulated::counters().launches - before;
+}
+
+// Three casts of weights less, and parameters, moments and copies still lie so that one launch takes them all.
+TEST_F(CudaExecutor, TheOptimizerWritesItsCopiesInTheSameLaunch) {
+    EXPECT_EQ(launches_of_a_step(tiny, "bias,activation") - launches_of_a_step(tiny, "bias,activation,shadow"), 3u);
+}
+
+// The pass over the tensor goes; merging its partial results stays.
+TEST_F(CudaExecutor, StatisticsCostOneLaunchLess) {
+    EXPECT_EQ(launches_of_a_step(wide, "bias,activation") - launches_of_a_step(wide, "bias,activation,norm_sums"), 1u);
+}
+
 // Work is done later, and in any order that the stream permits; threads and asynchronous copies in any order too.
 TEST_F(CudaExecutor, AnyLegalOrderGivesTheSameBits) {
     const std::vector<char> want = result();

@@ -156,6 +156,14 @@ Refusal refuse_unless_built(const OpDesc& op, Build build) {
             op.in.size() == 6) {
             return "takes no activation and no residual";
         }
+        if (op.in[0].shape.rank() == 1) {
+            return "a vector is not worth a primitive";
+        }
+    }
+    if (const auto* conv = std::get_if<ConvAttrs>(&op.attrs)) {
+        if (conv->statistics || op.in.size() == 4) {
+            return "takes no residual and no statistics";
+        }
     }
     try {
         build(op);

@@ -2,6 +2,7 @@
 //     y[n,p,q,k] = b[k] + sum over r,s,c of x[n, p*stride + r - top, q*stride + s - left, c] * w[r,s,c,k]
 // with x zero outside its bounds and top, left from window_of().
 #include "engine/run/cpu/reference/kernels.hpp"
+#include "engine/run/cpu/reference/statistics.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
 namespace fer::cpu::reference {
@@ -87,7 +88,8 @@ Kernel conv2d(const OpDesc& desc) {
         const Geometry g(op.in[0].shape, op.in[1].shape, op.out[0].shape, attrs);
         const T* x = t.input<T>(0);
         const T* w = t.input<T>(1);
-        const T* b = op.in.size() == 3 ? t.input<T>(2) : nullptr;
+        const T* b = op.in.size() >= 3 ? t.input<T>(2) : nullptr;
+        const T* residual = op.in.size() == 4 ? t.input<T>(3) : nullptr;
         T* y = t.output<T>(0);
         parallel(g.y.n * g.y.h, [&](std::int64_t row) {
             for (std::int64_t ow = 0; ow < g.y.w; ++ow) {
@@ -100,10 +102,17 @@ Kernel conv2d(const OpDesc& desc) {
                             sum += static_cast<double>(xs[c]) * static_cast<double>(ws[c * g.y.c]);
                         }
                     });
-                    y[g.y(row / g.y.h, row % g.y.h, ow, k)] = static_cast<T>(activate(sum, attrs.activation));
+                    const std::int64_t at = g.y(row / g.y.h, row % g.y.h, ow, k);
+                    sum += residual == nullptr ? 0.0 : static_cast<double>(residual[at]);
+                    y[at] = static_cast<T>(activate(sum, attrs.activation));
                 }
             }
         });
+        if (attrs.statistics) {
+            parallel(g.y.c, [&](std::int64_t k) {
+                take_statistics(y, g.y.n * g.y.h * g.y.w, g.y.c, k, t, 1, attrs.momentum, true);
+            });
+        }
     });
 }
 

@@ -193,7 +193,7 @@ Kernel cast(const OpDesc& op) {
 
 Kernel constant(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
-        *t.output<T>(0) = static_cast<T>(op.as<ScalarAttrs>().value);
+        std::fill_n(t.output<T>(0), op.out[0].shape.count(), static_cast<T>(op.as<ScalarAttrs>().value));
     });
 }
 

@@ -30,11 +30,11 @@ Affine draw_affine(const AugmentAttrs& attrs, const RandomStream& random, std::u
     return affine_matrix(p, h, w, attrs.centred);
 }
 
+/// Image n of the batch x, from `source` to `out`.
 template <class In, class Out>
-void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::int64_t n, const Nhwc& x, const In* in,
-                   Out* out) {
+void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::int64_t n, const Nhwc& x,
+                   const In* source, Out* out) {
     const auto image = static_cast<std::uint64_t>(n);
-    const In* source = in + x(n, 0, 0);
     const Affine m = draw_affine(attrs, random, image, x);
     const bool flip_h = attrs.horizontal_flip && random.uniform(image * kDraws + kFlipH) < 0.5f;
     const bool flip_v = attrs.vertical_flip && random.uniform(image * kDraws + kFlipV) < 0.5f;
@@ -53,9 +53,28 @@ void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::i
                 if (bright) {  // Keras truncates to bytes twice
                     v = std::min(255.0, std::trunc(static_cast<double>(factor * static_cast<float>(std::trunc(v)))));
                 }
-                out[x(n, row, col, c)] = static_cast<Out>(v);
+                out[x(0, row, col, c)] = static_cast<Out>(v);
             }
         }
+    }
+}
+
+RandomStream stream_at(const std::int64_t* clock, const AugmentAttrs& attrs) {
+    return {static_cast<std::uint64_t>(clock[kClockSeed]), static_cast<std::uint64_t>(clock[kClockStep]), attrs.stream};
+}
+
+/// body(i, bytes of image i of the batch), and its label to output 1.
+template <class Body>
+void for_batch(const OpDesc& op, const Operands& t, Body body) {
+    const std::int64_t pixels = op.in[0].shape[1] * op.in[0].shape[2];
+    const std::int64_t batch = op.out[0].shape[0];
+    const std::int64_t cursor = t.input<std::int64_t>(3)[kClockCursor];
+    FER_ASSERT(cursor >= 0 && cursor + batch <= op.in[2].shape[0], "{}: batch at {} runs past the {} images", op.name,
+               cursor, op.in[2].shape[0]);
+    for (std::int64_t i = 0; i < batch; ++i) {
+        const std::int32_t image = t.input<std::int32_t>(2)[cursor + i];
+        body(i, t.input<std::uint8_t>(0) + image * pixels);
+        t.output<std::int32_t>(1)[i] = t.input<std::int32_t>(1)[image];
     }
 }
 
@@ -74,27 +93,38 @@ void by_input(const OpDesc& op, Run run) {
 Kernel gather(const OpDesc& desc) {
     return [op = desc](const Operands& t) {
         const std::int64_t pixels = op.in[0].shape[1] * op.in[0].shape[2];
-        const std::int64_t batch = op.out[0].shape[0];
-        const std::int64_t cursor = t.input<std::int64_t>(3)[kClockCursor];
-        FER_ASSERT(cursor >= 0 && cursor + batch <= op.in[2].shape[0], "{}: batch at {} runs past the {} images",
-                   op.name, cursor, op.in[2].shape[0]);
-        for (std::int64_t i = 0; i < batch; ++i) {
-            const std::int32_t image = t.input<std::int32_t>(2)[cursor + i];
-            std::copy_n(t.input<std::uint8_t>(0) + image * pixels, pixels, t.output<std::uint8_t>(0) + i * pixels);
-            t.output<std::int32_t>(1)[i] = t.input<std::int32_t>(1)[image];
-        }
+        for_batch(op, t, [&](std::int64_t i, const std::uint8_t* image) {
+            std::copy_n(image, pixels, t.output<std::uint8_t>(0) + i * pixels);
+        });
     };
+}
+
+Kernel image_batch(const OpDesc& desc) {
+    const DType to = desc.as<ImageBatchAttrs>().to;
+    FER_CHECK(!is_16_bit(to), "the CPU stores images as f32 or f64, not {}", name_of(to));
+    return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const auto& attrs = op.as<ImageBatchAttrs>();
+        const Nhwc y(op.out[0].shape);
+        const RandomStream random = stream_at(t.input<std::int64_t>(3), attrs.augment);
+        for_batch(op, t, [&](std::int64_t i, const std::uint8_t* image) {
+            T* out = t.output<T>(0) + y(i, 0, 0);
+            augment_image(attrs.augment, random, i, y, image, out);
+            for (std::int64_t k = 0; k < y(1, 0, 0); ++k) {
+                out[k] = out[k] * static_cast<T>(attrs.rescale.scale) + static_cast<T>(attrs.rescale.offset[0]);
+            }
+        });
+    });
 }
 
 Kernel augment(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<AugmentAttrs>();
         const Nhwc x(op.in[0].shape);
-        const auto* clock = t.input<std::int64_t>(1);
-        const RandomStream random(static_cast<std::uint64_t>(clock[kClockSeed]),
-                                  static_cast<std::uint64_t>(clock[kClockStep]), attrs.stream);
+        const RandomStream random = stream_at(t.input<std::int64_t>(1), attrs);
         by_input<T>(op, [&]<class In>(In) {
-            parallel(x.n, [&](std::int64_t n) { augment_image(attrs, random, n, x, t.input<In>(0), t.output<T>(0)); });
+            parallel(x.n, [&](std::int64_t n) {
+                augment_image(attrs, random, n, x, t.input<In>(0) + x(n, 0, 0), t.output<T>(0) + x(n, 0, 0));
+            });
         });
     });
 }
@@ -142,8 +172,9 @@ Kernel standardize(const OpDesc& desc) {
 // Half-pixel centres: in = (out + 0.5) * size_in / size_out - 0.5. Bilinear clamps at the edges and is not antialiased;
 // nearest takes floor((out + 0.5) * size_in / size_out).
 Kernel resize(const OpDesc& desc) {
+    FER_CHECK(!is_16_bit(desc.out[0].dtype), "the CPU resizes to f32 or f64, not {}", name_of(desc.out[0].dtype));
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
-        const bool bilinear = op.as<ResizeAttrs>().bilinear;
+        const auto& attrs = op.as<ResizeAttrs>();
         const Nhwc x(op.in[0].shape);
         const Nhwc y(op.out[0].shape);
         const double scale_h = static_cast<double>(x.h) / static_cast<double>(y.h);
@@ -154,11 +185,14 @@ Kernel resize(const OpDesc& desc) {
                 for (std::int64_t i = 0; i < y.w * y.c; ++i) {
                     const In* image = t.input<In>(0) + x(line / y.h, 0, 0);
                     const double centre_w = (static_cast<double>(i / y.c) + 0.5) * scale_w;
-                    const double v =
-                        bilinear ? sample(image, x, centre_h - 0.5, centre_w - 0.5, i % y.c, FillMode::kNearest, 0)
-                                 : static_cast<double>(image[x(0, static_cast<std::int64_t>(centre_h),
-                                                               static_cast<std::int64_t>(centre_w), i % y.c)]);
-                    t.output<T>(0)[line * y.w * y.c + i] = static_cast<T>(v);
+                    const std::int64_t from = attrs.gray_to_rgb ? 0 : i % y.c;
+                    const double v = attrs.bilinear
+                                         ? sample(image, x, centre_h - 0.5, centre_w - 0.5, from, FillMode::kNearest, 0)
+                                         : static_cast<double>(image[x(0, static_cast<std::int64_t>(centre_h),
+                                                                       static_cast<std::int64_t>(centre_w), from)]);
+                    const float offset = y.c > 3 ? 0 : attrs.rescale.offset[static_cast<std::size_t>(i % y.c)];
+                    t.output<T>(0)[line * y.w * y.c + i] =
+                        static_cast<T>(v) * static_cast<T>(attrs.rescale.scale) + static_cast<T>(offset);
                 }
             });
         });

@@ -11,6 +11,7 @@ Kernel rescale(const OpDesc&);
 Kernel standardize(const OpDesc&);
 Kernel resize(const OpDesc&);
 Kernel gray_to_rgb(const OpDesc&);
+Kernel image_batch(const OpDesc&);
 Kernel conv2d(const OpDesc&);
 Kernel depthwise_conv(const OpDesc&);
 Kernel dense(const OpDesc&);

@@ -64,6 +64,8 @@ Kernel softmax_xent(const OpDesc& desc) {
         const std::int64_t batch = op.in[0].shape[0];
         const std::int64_t classes = op.in[0].shape[1];
         const double smoothing = op.as<XentAttrs>().label_smoothing;
+        const bool gradient = op.in.size() == 4;
+        const double scale = gradient ? static_cast<double>(*t.input<T>(3)) / static_cast<double>(batch) : 0;
         double loss = 0;
         for (std::int64_t n = 0; n < batch; ++n) {
             const T* x = t.input<T>(0) + n * classes;
@@ -77,7 +79,12 @@ Kernel softmax_xent(const OpDesc& desc) {
                 sample += y == 0 ? 0 : y * (log_sum - static_cast<double>(x[c]));
                 best = x[c] > x[best] ? c : best;
             }
-            loss += sample * static_cast<double>(t.input<T>(2)[label]);
+            const auto weight = static_cast<double>(t.input<T>(2)[label]);
+            loss += sample * weight;
+            for (std::int64_t c = 0; gradient && c < classes; ++c) {
+                t.output<T>(3)[n * classes + c] =
+                    static_cast<T>(weight * scale * (static_cast<double>(p[c]) - target(c, label, smoothing, classes)));
+            }
             t.output<std::uint8_t>(2)[n] = best == label ? 1 : 0;
         }
         *t.output<T>(0) = static_cast<T>(loss / static_cast<double>(batch));

@@ -5,6 +5,7 @@
 // where the batch variance is unbiased (n/(n-1)) for images and biased for vectors, as Keras 2.15 has it.
 // A residual is added to y, then comes the activation; its gradient passes where 0 < y (< 6).
 #include "engine/run/cpu/reference/kernels.hpp"
+#include "engine/run/cpu/reference/statistics.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
 namespace fer::cpu::reference {
@@ -30,36 +31,21 @@ bool passes(double y, Activation activation) {
 
 namespace {
 
-/// Statistics of channel k of x: stores the batch's, moves the running ones.
+/// Channel k of x, normalized with the batch's statistics, which are stored and move the running ones, or with given
+/// ones.
 template <class T>
 struct Normalizer {
     Normalizer(const OpDesc& op, const Operands& t, std::size_t mean_output, std::int64_t k) : x(t.input<T>(0)) {
         const auto& attrs = op.as<BatchNormAttrs>();
         c = op.in[0].shape.back();
         channel = k;
-        const std::int64_t rows = op.in[0].shape.count() / c;
-        double sum = 0;
-        for (std::int64_t i = 0; i < rows; ++i) {
-            sum += static_cast<double>(x[i * c + k]);
-        }
-        mean = sum / static_cast<double>(rows);
-        double squares = 0;
-        for (std::int64_t i = 0; i < rows; ++i) {
-            const double d = static_cast<double>(x[i * c + k]) - mean;
-            squares += d * d;
-        }
-        const double variance = squares / static_cast<double>(rows);
-        scale = static_cast<double>(t.input<T>(1)[k]) / std::sqrt(variance + attrs.epsilon);
+        const Moments m = op.state.empty()
+                              ? Moments{static_cast<double>(t.input<T>(3)[k]), static_cast<double>(t.input<T>(4)[k])}
+                              : take_statistics(x, op.in[0].shape.count() / c, c, k, t, mean_output, attrs.momentum,
+                                                op.in[0].shape.rank() == 4);
+        mean = m.mean;
+        scale = static_cast<double>(t.input<T>(1)[k]) / std::sqrt(m.variance + attrs.epsilon);
         shift = static_cast<double>(t.input<T>(2)[k]);
-        t.output<T>(mean_output)[k] = static_cast<T>(mean);
-        t.output<T>(mean_output + 1)[k] = static_cast<T>(variance);
-        const bool unbiased = op.in[0].shape.rank() == 4 && rows > 1;
-        const double moved = unbiased ? squares / static_cast<double>(rows - 1) : variance;
-        T& moving_mean = t.updated<T>(0)[k];
-        T& moving_variance = t.updated<T>(1)[k];
-        const double rate = 1.0 - attrs.momentum;
-        moving_mean = static_cast<T>(static_cast<double>(moving_mean) * attrs.momentum + mean * rate);
-        moving_variance = static_cast<T>(static_cast<double>(moving_variance) * attrs.momentum + moved * rate);
     }
     double operator()(std::int64_t row) const {
         return (static_cast<double>(x[row * c + channel]) - mean) * scale + shift;

@@ -4,8 +4,11 @@
 //     SGD      m = mu m - lr g;  w += m, or with Nesterov w += mu m - lr g
 //     RMSprop  v = rho v + (1 - rho) g^2;  d = lr g / sqrt(v + eps);  w -= d, or m = mu m + d;  w -= m
 //     EMA      a = decay a + (1 - decay) w
+// Then the 16-bit copies of the parameters, if the node keeps any, are rounded from them.
 // With a loss scale (op.hpp) g is the gradient divided by it, skipped steps do not count, and an overflow changes
 // nothing.
+#include <bit>
+
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
@@ -32,6 +35,36 @@ double next_step(const OpDesc& op, const Operands& t) {
 
 std::size_t gradient_count(const OpDesc& op) { return op.in.size() - first_gradient(op.in); }
 
+/// Nearest, ties to even; beyond the largest finite value infinity; NaN stays NaN.
+std::uint16_t to_bf16(float x) {
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    if (std::isnan(x)) {
+        return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
+    }
+    return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+std::uint16_t to_f16(float x) {
+    const auto sign = static_cast<std::uint16_t>(std::signbit(x) ? 0x8000u : 0u);
+    const float size = std::abs(x);
+    if (std::isnan(x) || size >= 65520.0f) {
+        return sign | (std::isnan(x) ? 0x7e00u : 0x7c00u);
+    }
+    // Steps of 2^-24 below 2^-14, above as wide as 10 bits of mantissa leave them.
+    const int exponent = std::max(size == 0.0f ? -14 : std::ilogb(size), -14);
+    const auto steps = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(size, 10 - exponent)));
+    return static_cast<std::uint16_t>(sign + steps + (static_cast<std::uint32_t>(exponent + 14) << 10));
+}
+
+/// The copies behind all other state.
+void copy_to_shadows(const OpDesc& op, const Operands& t, std::size_t count) {
+    const std::size_t first = op.state.size() - count;
+    for (std::size_t k = 0; k < count; ++k) {
+        const bool brain = op.state[first + k].dtype == DType::kBF16;
+        const float* w = t.updated<float>(k);
+        std::transform(w, w + op.state[k].shape.count(), t.updated<std::uint16_t>(first + k), brain ? to_bf16 : to_f16);
+    }
+}
+
 /// body(tensor, i, gradient) for every element of every gradient; state holds parameters, then moments.
 template <class T, class Body>
 void for_gradients(const OpDesc& op, const Operands& t, Body body) {
@@ -47,6 +80,14 @@ void for_gradients(const OpDesc& op, const Operands& t, Body body) {
             body(k, begin, end, [g, inverse](std::int64_t i) { return g[i] * inverse; });
         });
     }
+    if (has_shadows(op.state)) {
+        copy_to_shadows(op, t, gradient_count(op));
+    }
+}
+
+/// Moments per parameter.
+std::size_t moment_count(const OpDesc& op) {
+    return op.state.size() / gradient_count(op) - (has_shadows(op.state) ? 2 : 1);
 }
 
 }  // namespace
@@ -83,7 +124,7 @@ Kernel sgd(const OpDesc& desc) {
         const std::size_t count = gradient_count(op);
         for_gradients<T>(op, t, [&](std::size_t k, std::int64_t begin, std::int64_t end, auto gradient) {
             T* w = t.updated<T>(k);
-            T* m = op.state.size() > count ? t.updated<T>(count + k) : nullptr;
+            T* m = moment_count(op) > 0 ? t.updated<T>(count + k) : nullptr;
             for (std::int64_t i = begin; i < end; ++i) {
                 T d = -lr * gradient(i);
                 if (m != nullptr) {
@@ -108,7 +149,7 @@ Kernel rmsprop(const OpDesc& desc) {
         for_gradients<T>(op, t, [&](std::size_t k, std::int64_t begin, std::int64_t end, auto gradient) {
             T* w = t.updated<T>(k);
             T* v = t.updated<T>(count + k);
-            T* m = op.state.size() > 2 * count ? t.updated<T>(2 * count + k) : nullptr;
+            T* m = moment_count(op) > 1 ? t.updated<T>(2 * count + k) : nullptr;
             for (std::int64_t i = begin; i < end; ++i) {
                 const T g = gradient(i);
                 v[i] = rho * v[i] + rate * g * g;

@@ -48,7 +48,8 @@ inline Refusal refusal(const OpDesc& op) {
                 return "float64 is for checks on the cpu";
             }
             // The data set is addressed by 64-bit offsets.
-            if (info.shape.count() > std::numeric_limits<int>::max() && op.kind != OpKind::kGather) {
+            if (info.shape.count() > std::numeric_limits<int>::max() && op.kind != OpKind::kGather &&
+                op.kind != OpKind::kImageBatch) {
                 return fmt::format("a tensor of {} elements is beyond 32-bit indices", info.shape.count());
             }
         }

@@ -1,8 +1,10 @@
 // Convolutions. In order: the kernels for few input channels, implicit GEMM on the matrix units, the plain kernels.
+#include <algorithm>
 #include <array>
 
 #include "engine/run/cuda/handwritten/common.hpp"
 #include "engine/run/cuda/handwritten/kernels.hpp"
+#include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
 #include "kernels/conv2d_direct.hpp"
 #include "kernels/depthwise.hpp"
@@ -67,6 +69,44 @@ Refusal not_first(const OpDesc& op, const Shape& x, const Shape& w) {
 
 // Forward ----------------------------------------------------------------------------------------------------------
 
+/// Mean and variance of y, outputs 1 and 2, and the moving statistics, from y itself.
+Kernel statistics_pass(const OpDesc& op) {
+    const Shape& y = op.out[0].shape;
+    BatchNormStats a{.x = nullptr,
+                     .dtype = op.out[0].dtype,
+                     .rows = rows_of(y),
+                     .c = channels_of(y),
+                     .mean = nullptr,
+                     .variance = nullptr,
+                     .momentum = op.as<ConvAttrs>().momentum,
+                     .unbiased = true,
+                     .workspace = nullptr};
+    return [a](const Operands& t) mutable {
+        a.x = t.out[0];
+        a.mean = t.output<float>(1);
+        a.variance = t.output<float>(2);
+        a.moving_mean = t.updated<float>(0);
+        a.moving_variance = t.updated<float>(1);
+        a.workspace = t.workspace;
+        batch_norm_stats(a, stream_of(t));
+    };
+}
+std::int64_t statistics_workspace(const OpDesc& op) {
+    const Shape& y = op.out[0].shape;
+    return op.as<ConvAttrs>().statistics ? static_cast<std::int64_t>(batch_norm_workspace(rows_of(y), channels_of(y)))
+                                         : 0;
+}
+/// For kernels whose epilogue has none.
+Kernel with_statistics(const OpDesc& op, Kernel convolution) {
+    if (!op.as<ConvAttrs>().statistics) {
+        return convolution;
+    }
+    return [convolution = std::move(convolution), statistics = statistics_pass(op)](const Operands& t) {
+        convolution(t);
+        statistics(t);
+    };
+}
+
 Conv2d conv2d_args(const OpDesc& op) {
     const auto& attrs = op.as<ConvAttrs>();
     return {.shape = forward_shape<Conv2dShape>(op),
@@ -79,16 +119,72 @@ Conv2d conv2d_args(const OpDesc& op) {
             .tf32 = attrs.tf32};
 }
 
-Kernel conv2d_gemm(const OpDesc& op) {
-    const bool bias = op.in.size() == 3;
-    return [a = conv2d_args(op), bias](const Operands& t) mutable {
-        a.x = t.in[0];
-        a.w = t.in[1];
-        a.bias = bias ? t.input<float>(2) : nullptr;
-        a.y = t.out[0];
-        a.workspace = t.workspace;
+Conv2d with_moments(Conv2d a) {
+    a.moments = wanted(true);
+    return a;
+}
+
+/// The epilogue's statistics need sums that are not split. Where there are too few tiles for that to fill the card, the
+/// pass over so small a result is the lesser evil.
+bool takes_moments(const OpDesc& op) {
+    return op.as<ConvAttrs>().statistics && conv2d_fwd_plan(conv2d_args(op)).splits == 1;
+}
+
+/// What the tiles' moments become.
+BatchNormFinalize finalize_args(const OpDesc& op) {
+    const Shape& y = op.out[0].shape;
+    return {.partials = nullptr,
+            .rows = rows_of(y),
+            .rows_per_part = conv2d_fwd_plan(with_moments(conv2d_args(op))).rows,
+            .c = channels_of(y),
+            .mean = nullptr,
+            .variance = nullptr,
+            .momentum = op.as<ConvAttrs>().momentum,
+            .unbiased = true};
+}
+
+std::int64_t gemm_workspace(const OpDesc& op) {
+    const Conv2d a = conv2d_args(op);
+    if (!takes_moments(op)) {
+        return std::max(conv2d_fwd_workspace(a), statistics_workspace(op));
+    }
+    const std::int64_t tiles = conv2d_fwd_plan(with_moments(a)).tiles_m;
+    return tiles * 2 * channels_of(op.out[0].shape) * static_cast<std::int64_t>(sizeof(float));
+}
+
+/// Binds what a node has to the arguments of a kernel.
+void bind(Conv2d& a, const OpDesc& op, const Operands& t) {
+    a.x = t.in[0];
+    a.w = t.in[1];
+    a.bias = op.in.size() >= 3 ? t.input<float>(2) : nullptr;
+    a.residual = op.in.size() == 4 ? t.in[3] : nullptr;
+    a.y = t.out[0];
+    a.workspace = t.workspace;
+}
+
+Kernel conv2d_gemm_with_moments(const OpDesc& op) {
+    return [op, a = with_moments(conv2d_args(op)), finalize = finalize_args(op)](const Operands& t) mutable {
+        bind(a, op, t);
+        a.workspace = nullptr;
+        a.moments = static_cast<float*>(t.workspace);
         conv2d_fwd(a, stream_of(t));
+        finalize.partials = a.moments;
+        finalize.mean = t.output<float>(1);
+        finalize.variance = t.output<float>(2);
+        finalize.moving_mean = t.updated<float>(0);
+        finalize.moving_variance = t.updated<float>(1);
+        batch_norm_finalize(finalize, stream_of(t));
     };
+}
+
+Kernel conv2d_gemm(const OpDesc& op) {
+    if (takes_moments(op)) {
+        return conv2d_gemm_with_moments(op);
+    }
+    return with_statistics(op, [op, a = conv2d_args(op)](const Operands& t) mutable {
+        bind(a, op, t);
+        conv2d_fwd(a, stream_of(t));
+    });
 }
 
 Kernel conv2d_first(const OpDesc& op) {
@@ -98,32 +194,34 @@ Kernel conv2d_first(const OpDesc& op) {
                 .y = nullptr,
                 .activation = activation_of(op.as<ConvAttrs>().activation),
                 .dtype = op.in[0].dtype};
-    return [a, bias](const Operands& t) mutable {
+    return with_statistics(op, [a, bias](const Operands& t) mutable {
         a.x = t.in[0];
         a.w = t.in[1];
         a.bias = bias ? t.input<float>(2) : nullptr;
         a.y = t.out[0];
         first_conv_fwd(a, stream_of(t));
-    };
+    });
 }
 
 Kernel conv2d_plain(const OpDesc& op) {
-    const bool bias = op.in.size() == 3;
     Conv2dDirect a{.shape = forward_shape<Conv2dShape>(op),
                    .x = nullptr,
                    .w = nullptr,
                    .y = nullptr,
                    .activation = activation_of(op.as<ConvAttrs>().activation)};
-    return [a, bias](const Operands& t) mutable {
+    return with_statistics(op, [a, inputs = op.in.size()](const Operands& t) mutable {
         a.x = t.input<float>(0);
         a.w = t.input<float>(1);
-        a.bias = bias ? t.input<float>(2) : nullptr;
+        a.bias = inputs >= 3 ? t.input<float>(2) : nullptr;
+        a.residual = inputs == 4 ? t.input<float>(3) : nullptr;
         a.y = t.output<float>(0);
         conv2d_direct_fwd(a, stream_of(t));
-    };
+    });
 }
 
-Refusal conv2d_not_first(const OpDesc& op) { return not_first(op, op.in[0].shape, op.in[1].shape); }
+Refusal conv2d_not_first(const OpDesc& op) {
+    return op.in.size() == 4 ? "adds no residual" : not_first(op, op.in[0].shape, op.in[1].shape);
+}
 
 // Data gradient ----------------------------------------------------------------------------------------------------
 
@@ -248,10 +346,9 @@ Kernel depthwise_weights(const OpDesc& op) {
 }
 
 constexpr std::array kForward{
-    Implementation{"first", conv2d_not_first, nullptr, conv2d_first},
-    Implementation{"handwritten", refusal, [](const OpDesc& op) { return conv2d_fwd_workspace(conv2d_args(op)); },
-                   conv2d_gemm},
-    Implementation{"plain", not_float32, nullptr, conv2d_plain},
+    Implementation{"first", conv2d_not_first, statistics_workspace, conv2d_first},
+    Implementation{"handwritten", refusal, gemm_workspace, conv2d_gemm},
+    Implementation{"plain", not_float32, statistics_workspace, conv2d_plain},
 };
 constexpr std::array kData{
     Implementation{"handwritten", refusal, [](const OpDesc& op) { return conv2d_dgrad_workspace(dgrad_args(op)); },

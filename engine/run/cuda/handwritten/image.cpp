@@ -92,6 +92,7 @@ Kernel normalize(const OpDesc& op) {
 Kernel stretch(const OpDesc& op) {
     const Shape& x = op.in[0].shape;
     const auto& attrs = op.as<ResizeAttrs>();
+    const auto& offset = attrs.rescale.offset;
     Resize a{.x = nullptr,
              .y = nullptr,
              .n = to_int(x[0]),
@@ -101,6 +102,9 @@ Kernel stretch(const OpDesc& op) {
              .out_h = attrs.height,
              .out_w = attrs.width,
              .bilinear = attrs.bilinear,
+             .gray_to_rgb = attrs.gray_to_rgb,
+             .scale = attrs.rescale.scale,
+             .offset = {offset[0], offset[1], offset[2]},
              .from = op.in[0].dtype,
              .to = op.out[0].dtype};
     return [a](const Operands& t) mutable {
@@ -116,11 +120,38 @@ Kernel repeat(const OpDesc& op) {
     };
 }
 
+Kernel take_and_transform(const OpDesc& op) {
+    const auto& attrs = op.as<ImageBatchAttrs>();
+    ImageBatch a{.images = nullptr,
+                 .labels = nullptr,
+                 .order = nullptr,
+                 .clock = nullptr,
+                 .y = nullptr,
+                 .batch_labels = nullptr,
+                 .batch = to_int(attrs.batch),
+                 .h = to_int(op.in[0].shape[1]),
+                 .w = to_int(op.in[0].shape[2]),
+                 .augmentation = augmentation_of(attrs.augment),
+                 .scale = attrs.rescale.scale,
+                 .offset = attrs.rescale.offset[0],
+                 .to = attrs.to};
+    return [a](const Operands& t) mutable {
+        a.images = t.input<std::uint8_t>(0);
+        a.labels = t.input<std::int32_t>(1);
+        a.order = t.input<std::int32_t>(2);
+        a.clock = t.input<std::int64_t>(3);
+        a.y = t.out[0];
+        a.batch_labels = t.output<std::int32_t>(1);
+        port::image_batch(a, stream_of(t));
+    };
+}
+
 constexpr std::array kGather{Implementation{"handwritten", refusal, nullptr, take}};
 constexpr std::array kAugment{Implementation{"handwritten", refusal, nullptr, transform}};
 constexpr std::array kRescale{Implementation{"handwritten", refusal, nullptr, scale}};
 constexpr std::array kStandardize{Implementation{"handwritten", refusal, nullptr, normalize}};
 constexpr std::array kResize{Implementation{"handwritten", refusal, nullptr, stretch}};
+constexpr std::array kImageBatch{Implementation{"handwritten", refusal, nullptr, take_and_transform}};
 constexpr std::array kGrayToRgb{Implementation{"handwritten", refusal, nullptr, repeat}};
 
 }  // namespace
@@ -131,5 +162,6 @@ List rescale() { return kRescale; }
 List standardize() { return kStandardize; }
 List resize() { return kResize; }
 List gray_to_rgb() { return kGrayToRgb; }
+List image_batch() { return kImageBatch; }
 
 }  // namespace fer::FER_PORT::handwritten

@@ -16,6 +16,7 @@ List rescale();
 List standardize();
 List resize();
 List gray_to_rgb();
+List image_batch();
 List conv2d();
 List depthwise_conv();
 List dense();

@@ -20,13 +20,15 @@ SoftmaxXent xent_args(const OpDesc& op) {
 }
 
 Kernel cross_entropy(const OpDesc& op) {
-    return [a = xent_args(op)](const Operands& t) mutable {
+    return [a = xent_args(op), gradient = op.in.size() == 4](const Operands& t) mutable {
         a.x = t.in[0];
         a.labels = t.input<std::int32_t>(1);
         a.weights = t.input<float>(2);
         a.loss = t.output<float>(0);
         a.p = t.output<float>(1);
         a.hits = t.output<std::uint8_t>(2);
+        a.dloss = gradient ? t.input<float>(3) : nullptr;
+        a.dx = gradient ? t.out[3] : nullptr;
         a.workspace = t.workspace;
         port::softmax_xent(a, stream_of(t));
     };

@@ -60,6 +60,7 @@ Kernel train(const OpDesc& op) {
     };
 }
 
+/// The same, pooled; statistics may be given.
 Kernel train_and_pool(const OpDesc& op) {
     const Shape& x = op.in[0].shape;
     BatchNormPool apply{.x = nullptr,
@@ -75,11 +76,13 @@ Kernel train_and_pool(const OpDesc& op) {
                         .c = to_int(x[3]),
                         .epsilon = epsilon_of(op),
                         .activation = activation_of(op.as<BatchNormAttrs>().activation)};
-    return [stats = stats_args(op), apply](const Operands& t) mutable {
-        take_statistics(stats, t, 2);
+    return [stats = stats_args(op), apply, given = op.state.empty()](const Operands& t) mutable {
+        if (!given) {
+            take_statistics(stats, t, 2);
+        }
         apply.x = t.in[0];
-        apply.mean = t.output<float>(2);
-        apply.variance = t.output<float>(3);
+        apply.mean = given ? t.input<float>(3) : t.output<float>(2);
+        apply.variance = given ? t.input<float>(4) : t.output<float>(3);
         apply.gamma = t.input<float>(1);
         apply.beta = t.input<float>(2);
         apply.p = t.out[0];
@@ -209,14 +212,15 @@ Kernel inference_gradient(const OpDesc& op) {
 std::int64_t workspace_for(const Shape& x) {
     return static_cast<std::int64_t>(batch_norm_workspace(rows_of(x), channels_of(x)));
 }
-std::int64_t workspace(const OpDesc& op) { return workspace_for(op.in[0].shape); }
+std::int64_t workspace(const OpDesc& op) { return op.state.empty() ? 0 : workspace_for(op.in[0].shape); }
+std::int64_t gradient_workspace(const OpDesc& op) { return workspace_for(op.in[0].shape); }
 std::int64_t pooled_workspace(const OpDesc& op) { return workspace_for(op.in[3].shape); }
 
 constexpr std::array kTrain{Implementation{"handwritten", refusal, workspace, train}};
 constexpr std::array kPool{Implementation{"handwritten", refusal, workspace, train_and_pool}};
 constexpr std::array kPoolGrad{Implementation{"handwritten", refusal, pooled_workspace, pooled_gradient}};
 constexpr std::array kInfer{Implementation{"handwritten", refusal, nullptr, infer}};
-constexpr std::array kGradient{Implementation{"handwritten", refusal, workspace, gradient}};
+constexpr std::array kGradient{Implementation{"handwritten", refusal, gradient_workspace, gradient}};
 constexpr std::array kInferenceGradient{Implementation{"handwritten", refusal, nullptr, inference_gradient}};
 
 }  // namespace

@@ -14,18 +14,28 @@ namespace {
 /// Lists of tensors that belong together: the k-th of every list.
 struct Blocks {
     std::vector<std::span<void* const>> lists;
-    std::vector<std::int64_t> counts;  // elements, alike in every list
+    std::vector<std::int64_t> counts;      // elements, alike in every list
+    std::vector<std::int64_t> sizes = {};  // bytes of an element, per list; empty: float everywhere
+
+    std::int64_t size_of(std::size_t list) const {
+        return sizes.empty() ? static_cast<std::int64_t>(sizeof(float)) : sizes[list];
+    }
+    char* address(std::size_t list, std::size_t k) const { return static_cast<char*>(lists[list][k]); }
+    /// From the k-th tensor to the next, in elements; -1 if that is no whole number.
+    std::int64_t distance(std::size_t list, std::size_t k) const {
+        const auto bytes = address(list, k + 1) - address(list, k);
+        return bytes % size_of(list) == 0 ? bytes / size_of(list) : -1;
+    }
 };
 
 /// Do all lists place their tensors at the same distances, without overlap, in ascending order?
 bool contiguous(const Blocks& blocks) {
-    constexpr std::int64_t kPadding = 256;
-    for (const auto& list : blocks.lists) {
-        for (std::size_t k = 0; k + 1 < list.size(); ++k) {
-            const auto distance = static_cast<char*>(list[k + 1]) - static_cast<char*>(list[k]);
-            const auto first = static_cast<char*>(blocks.lists[0][k + 1]) - static_cast<char*>(blocks.lists[0][k]);
-            const std::int64_t bytes = blocks.counts[k] * static_cast<std::int64_t>(sizeof(float));
-            if (distance != first || distance < bytes || distance > bytes + kPadding) {
+    constexpr std::int64_t kPadding = 64;
+    for (std::size_t l = 0; l < blocks.lists.size(); ++l) {
+        for (std::size_t k = 0; k + 1 < blocks.counts.size(); ++k) {
+            const std::int64_t distance = blocks.distance(l, k);
+            if (distance != blocks.distance(0, k) || distance < blocks.counts[k] ||
+                distance > blocks.counts[k] + kPadding) {
                 return false;
             }
         }
@@ -36,32 +46,27 @@ bool contiguous(const Blocks& blocks) {
 /// body(addresses of one tensor per list, elements), once for all or once a tensor.
 template <class Body>
 void over_blocks(const Blocks& blocks, Body body) {
-    std::vector<float*> at(blocks.lists.size());
-    const auto address = [&](std::size_t list, std::size_t k) { return static_cast<float*>(blocks.lists[list][k]); };
-    if (contiguous(blocks)) {
+    std::vector<void*> at(blocks.lists.size());
+    const bool at_once = contiguous(blocks);
+    for (std::size_t k = 0; k < (at_once ? 1 : blocks.counts.size()); ++k) {
         for (std::size_t l = 0; l < at.size(); ++l) {
-            at[l] = address(l, 0);
+            at[l] = blocks.lists[l][k];
         }
-        const std::size_t last = blocks.counts.size() - 1;
-        return body(at, address(0, last) - address(0, 0) + blocks.counts[last]);
-    }
-    for (std::size_t k = 0; k < blocks.counts.size(); ++k) {
-        for (std::size_t l = 0; l < at.size(); ++l) {
-            at[l] = address(l, k);
-        }
-        body(at, blocks.counts[k]);
+        const std::size_t last = at_once ? blocks.counts.size() - 1 : k;
+        body(at, (blocks.address(0, last) - blocks.address(0, k)) / blocks.size_of(0) + blocks.counts[last]);
     }
 }
 
 static_assert(sizeof(LossScale) == sizeof(LossScaleState), "the graph's loss scale and the kernels'");
 
-/// (learning_rate, clock[, loss_scale], gradient...; parameter..., moment per parameter...): gradients, parameters,
-/// moments.
-Blocks optimizer_blocks(const std::vector<std::int64_t>& counts, const Operands& t) {
+/// What infer_optimizer() says: gradients, parameters, moments, and with `shadows` their 16-bit copies.
+Blocks optimizer_blocks(const std::vector<std::int64_t>& counts, bool shadows, const Operands& t) {
     Blocks blocks{{t.in.last(counts.size())}, counts};
     for (std::size_t first = 0; first < t.state.size(); first += counts.size()) {
         blocks.lists.push_back(t.state.subspan(first, counts.size()));
     }
+    blocks.sizes.assign(blocks.lists.size(), sizeof(float));
+    blocks.sizes.back() = shadows ? 2 : sizeof(float);
     return blocks;
 }
 
@@ -76,15 +81,23 @@ std::vector<std::int64_t> gradient_counts(const OpDesc& op) {
 /// update(block, moments, stream), with moments null where the optimizer keeps none.
 template <class Update>
 Kernel optimizer(const OpDesc& op, Update update) {
-    return [counts = gradient_counts(op), scaled = has_loss_scale(op.in), update](const Operands& t) {
-        over_blocks(optimizer_blocks(counts, t), [&](const std::vector<float*>& at, std::int64_t count) {
-            const FlatBlock block{.grads = at[0],
-                                  .params = at[1],
-                                  .count = count,
-                                  .rate = t.input<float>(0),
-                                  .clock = t.input<std::int64_t>(1),
-                                  .scale = scaled ? t.input<LossScale>(2) : nullptr};
-            update(block, at.size() > 2 ? at[2] : nullptr, at.size() > 3 ? at[3] : nullptr, stream_of(t));
+    const bool shadows = has_shadows(op.state);
+    return [=, counts = gradient_counts(op), scaled = has_loss_scale(op.in),
+            dtype = op.state.back().dtype](const Operands& t) {
+        over_blocks(optimizer_blocks(counts, shadows, t), [&](std::vector<void*> at, std::int64_t count) {
+            FlatBlock block{.grads = static_cast<float*>(at[0]),
+                            .params = static_cast<float*>(at[1]),
+                            .count = count,
+                            .rate = t.input<float>(0),
+                            .clock = t.input<std::int64_t>(1),
+                            .scale = scaled ? t.input<LossScale>(2) : nullptr};
+            if (shadows) {
+                block.shadow = at.back();
+                block.shadow_dtype = dtype;
+                at.pop_back();
+            }
+            const auto moment = [&](std::size_t i) { return i < at.size() ? static_cast<float*>(at[i]) : nullptr; };
+            update(block, moment(2), moment(3), stream_of(t));
         });
     };
 }
@@ -114,8 +127,8 @@ Kernel average(const OpDesc& op) {
         counts.push_back(info.shape.count());
     }
     return [counts, decay = op.as<ScalarAttrs>().value](const Operands& t) {
-        over_blocks({{t.in, t.state}, counts}, [&](const std::vector<float*>& at, std::int64_t count) {
-            port::ema({at[0], at[1], count, decay}, stream_of(t));
+        over_blocks({{t.in, t.state}, counts}, [&](const std::vector<void*>& at, std::int64_t count) {
+            port::ema({static_cast<float*>(at[0]), static_cast<float*>(at[1]), count, decay}, stream_of(t));
         });
     };
 }
@@ -131,8 +144,8 @@ Kernel look_for_overflow(const OpDesc& op) {
         counts.push_back(info.shape.count());
     }
     return [counts](const Operands& t) {
-        over_blocks({{t.in}, counts}, [&](const std::vector<float*>& at, std::int64_t count) {
-            grads_check({at[0], count, t.updated<LossScale>(0)}, stream_of(t));
+        over_blocks({{t.in}, counts}, [&](const std::vector<void*>& at, std::int64_t count) {
+            grads_check({static_cast<float*>(at[0]), count, t.updated<LossScale>(0)}, stream_of(t));
         });
     };
 }
