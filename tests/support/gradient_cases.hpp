@@ -17,7 +17,7 @@ inline const std::set<OpKind> kNoGradient{
     OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad,
     OpKind::kBatchNormInferenceGrad, OpKind::kReluGrad, OpKind::kRelu6Grad, OpKind::kSoftmaxGrad,
     OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad, OpKind::kGlobalAvgPoolGrad, OpKind::kCrop,
-    OpKind::kUnflatten, OpKind::kL2Grad,
+    OpKind::kL2Grad,
     // updates
     OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients,
     OpKind::kUpdateLossScale, OpKind::kMetrics, OpKind::kAdvance};

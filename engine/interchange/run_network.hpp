@@ -1,0 +1,22 @@
+// A network on images that are already what it takes: to compare two descriptions of it.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/graph/architecture.hpp"
+#include "engine/plan/implementation.hpp"
+
+namespace fer {
+
+/// Address of the float32 values of every variable by name.
+using VariableValues = std::map<std::string, const void*>;
+
+/// Output of the builder's last layer on `images` (n, h, w, c), float32, in inference mode; probabilities if `softmax`.
+/// UsageError if a variable has no values.
+std::vector<float> run_network(const ModelBuilder& build, const VariableValues& values, const Shape& images,
+                               std::span<const float> pixels, bool softmax, const Device& device);
+
+}  // namespace fer
