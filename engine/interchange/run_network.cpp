@@ -5,7 +5,7 @@
 namespace fer {
 
 std::vector<float> run_network(const ModelBuilder& build, const VariableValues& values, const Shape& images,
-                               std::span<const float> pixels, bool softmax, const Device& device) {
+                               std::span<const float> pixels, const RunOptions& options, const Device& device) {
     FER_CHECK(static_cast<std::int64_t>(pixels.size()) == images.count(), "{} pixels for images {}", pixels.size(),
               images.str());
     Graph graph;
@@ -13,10 +13,10 @@ std::vector<float> run_network(const ModelBuilder& build, const VariableValues& 
     const ValueId input = graph.add("input", Role::kInput, {images, DType::kF32});
     // A value of the graph's own, as in a step: a plan may then lay views on it.
     const ValueId first = graph.apply1(OpKind::kRescale, "copy of the input", RescaleAttrs{1.0f, {}}, {input});
-    Net net(graph, first, clock, {.mode = Mode::kInfer});
+    Net net(graph, first, clock, {.mode = Mode::kInfer, .width = options.width});
     build(net);
     ValueId output = net.here();
-    if (softmax) {
+    if (options.softmax) {
         output = graph.apply1(OpKind::kSoftmax, "softmax of the output", NoAttrs{}, {output});
     }
     graph.keep(output);

@@ -61,7 +61,7 @@ inline double difference_from_keras(const std::filesystem::path& path) {
     const auto* images = golden.find("images");
     const std::vector<float> got =
         run_network(builder_of(model.architecture), values_of(weights), images->shape, golden.get<float>("images"),
-                    model.architecture.softmax, cpu_device(true));
+                    {.softmax = model.architecture.softmax}, cpu_device(true));
     return largest_difference(got, golden.get<float>("outputs"));
 }
 

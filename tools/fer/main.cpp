@@ -41,6 +41,7 @@ void build(Program& program) {
     fer::tool::add_evaluate(program);
     fer::tool::add_predict(program);
     fer::tool::add_import(program);
+    fer::tool::add_export(program);
     fer::tool::add_summary(program);
     fer::tool::add_plan(program);
     fer::tool::add_data(program);
