@@ -30,6 +30,7 @@ void add_summary(Program& program);
 void add_plan(Program& program);
 void add_data(Program& program);
 void add_recipe(Program& program);
+void add_weights(Program& program);
 void add_doctor(Program& program);
 
 /// A check that a word is one of `choices`; the message names the nearest.

@@ -46,6 +46,7 @@ void build(Program& program) {
     fer::tool::add_plan(program);
     fer::tool::add_data(program);
     fer::tool::add_recipe(program);
+    fer::tool::add_weights(program);
     fer::tool::add_doctor(program);
 }
 
