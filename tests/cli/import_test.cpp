@@ -80,7 +80,8 @@ TEST_F(ImportTest, AnExportThatDiffersIsNotKept) {
 }
 
 TEST_F(ImportTest, TrunksWaitForTheirHead) {
-    fails(2, "train --weights none.safetensors --freeze nothing simpler_cnn --width 0.1 --data synthetic:70",
+    fails(3, "train --weights none.safetensors simpler_cnn --data synthetic:70", "no such run or weights file");
+    fails(2, "train simpler_cnn --freeze nothing --width 0.1 --data synthetic:70",
           "simpler_cnn has no layer 'nothing'");
     ok("train simpler_cnn --width 0.1 --data synthetic:70 --batch 16 --epochs 1 --out runs");
     fails(3, "train custom_cnn --width 0.1 --weights runs/latest --data synthetic:70 --batch 16 --out runs",
@@ -100,9 +101,10 @@ TEST_F(ImportTest, OfficialWeightsByName) {
     EXPECT_THAT(offline.err, HasSubstr("6d6bbae143d832006294945121d1f1fc"));
     EXPECT_THAT(offline.err, HasSubstr("keras/models/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"));
     write("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "short");
-    fails(7, "weights verify vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "is not the official vgg16-notop");
+    fails(7, "weights verify vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+          "this is not the official vgg16-notop");
     write("keras/models/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "short");
-    fails(3, "weights get vgg16-notop", "is not the official vgg16-notop", here);
+    fails(3, "weights get vgg16-notop", "the file kept for vgg16-notop is not the official one", here);
     ok("weights path vgg16-notop", here);
 }
 

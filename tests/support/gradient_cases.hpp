@@ -262,6 +262,9 @@ inline std::vector<GradientCase> gradient_cases(OpKind kind) {
             return add_cases();
         case OpKind::kFlatten:
             return {{"image", kind, NoAttrs{}, {{image}}}, {"vector", kind, NoAttrs{}, {{{4, 3}}}}};
+        case OpKind::kUnflatten:
+            return {{"image", kind, ShapeAttrs{{2, 2, 3, 2}}, {{{2, 12}}}},
+                    {"pixel", kind, ShapeAttrs{{3, 1, 1, 5}}, {{{3, 5}}}}};
         case OpKind::kDropout:
             return dropout_cases();
         case OpKind::kL2Penalty:

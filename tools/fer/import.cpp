@@ -249,7 +249,10 @@ int import(const ImportFlags& flags) {
         models::find(flags.model);
     }
     const fs::path input = flags.file;
-    const fs::path output = flags.output.empty() ? input.stem().string() + ".safetensors" : flags.output;
+    const bool state_dict = input.extension() == ".safetensors";
+    const fs::path output = !flags.output.empty() ? flags.output
+                            : state_dict          ? input.stem().string() + ".fer.safetensors"
+                                                  : input.stem().string() + ".safetensors";
     std::error_code error;
     FER_CHECK(!fs::equivalent(input, output, error), "--output: {} is the file that is imported", output.string());
     const FileKind kind = file_kind(input);

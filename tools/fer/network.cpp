@@ -6,7 +6,6 @@
 #include "engine/train/run_folder.hpp"
 #include "engine/train/trainer.hpp"
 #include "models/models.hpp"
-#include "tools/fer/console.hpp"
 #include "tools/fer/loaded_model.hpp"
 #include "tools/fer/preprocess.hpp"
 
@@ -63,10 +62,10 @@ Network find_network(Config& config, const std::string& resume) {
         return named(config);
     }
     if (config.train.weights != "none" && !was_given(config, "train.model")) {
-        const std::filesystem::path path = find_weights(config.train.weights);
-        Network network = described(read_card(SafetensorsFile(path), path.string()), path.string());
+        const std::string& path = config.train.weights;
+        Network network = described(read_card(SafetensorsFile(std::filesystem::path(path)), path), path);
         FER_CHECK(network.architecture.empty() || config.train.width == 1, "--width: {} describes its own layers",
-                  path.string());
+                  path);
         if (was_given(config, "data.rescale") || was_given(config, "data.preprocess")) {
             network.rescale = config.data.rescale;
             network.offset = {};
@@ -103,16 +102,22 @@ int layers_to_freeze(const Config& config, const Network& network) {
         .try_this(near.empty() ? "fer summary shows its layers" : fmt::format("did you mean '{}'?", near));
 }
 
-void load_starting_weights(const Config& config, const Session& session) {
-    if (config.train.weights == "none") {
-        return;
+void resolve_weights(Config& config) {
+    if (config.train.weights != "none") {
+        config.train.weights = std::filesystem::canonical(find_weights(config.train.weights)).string();
     }
-    const std::filesystem::path path = find_weights(config.train.weights);
-    const SafetensorsFile file(path);
-    const int count = load_known_weights(file, path.string(), session.variables(), session.step());
+}
+
+std::string load_starting_weights(const Config& config, const Session& session) {
+    if (config.train.weights == "none") {
+        return {};
+    }
+    const std::string& path = config.train.weights;
+    const int count =
+        load_known_weights(SafetensorsFile(std::filesystem::path(path)), path, session.variables(), session.step());
     const auto all = session.step().variables.size();
-    note(fmt::format("{} of {} variables start from {}{}", count, all, path.string(),
-                     static_cast<std::size_t>(count) == all ? "" : ", the others are drawn"));
+    return fmt::format("{} of {} variables start from {}{}", count, all, path,
+                       static_cast<std::size_t>(count) == all ? "" : ", the others are drawn");
 }
 
 }  // namespace fer::tool

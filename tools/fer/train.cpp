@@ -166,6 +166,12 @@ void set_preprocess(Run& run, const Network& network, StepOptions& step) {
     run.card.bilinear = step.input.bilinear;
 }
 
+void note_unless_empty(const std::string& text) {
+    if (!text.empty()) {
+        note(text);
+    }
+}
+
 /// A frozen kernel that was only drawn at random teaches nothing: pretrained weights belong there.
 void warn_of_random_trunk(const Session& session, const Config& config) {
     const bool frozen =
@@ -178,6 +184,9 @@ void warn_of_random_trunk(const Session& session, const Config& config) {
 }
 
 void open_run(Run& run, const TrainFlags& flags) {
+    if (flags.resume.empty()) {
+        resolve_weights(run.config);
+    }
     const Network network = find_network(run.config, flags.resume);
     for (const std::string& text : check(run.config)) {
         warn(text);
@@ -208,6 +217,9 @@ void open_run(Run& run, const TrainFlags& flags) {
     run.manifest.hardware = runtime.description();
     run.manifest.precision = name_of(step.precision);
     warn_of_random_trunk(*run.session, run.config);
+    if (flags.resume.empty()) {
+        load_starting_weights(run.config, *run.session);  // what does not fit shows before a folder is made
+    }
     run.card.model = network.name;
     run.card.classes = run.data.classes;
     run.card.height = network.height;
@@ -349,7 +361,7 @@ int train(const Program& program, const TrainFlags& flags) {
         trainer.resume();
         tell_if_done(trainer.progress(), run.config.train.epochs);
     } else {
-        load_starting_weights(run.config, *run.session);
+        note_unless_empty(load_starting_weights(run.config, *run.session));
     }
     write_file(run.folder / "config.toml", to_toml(run.config));
     write_manifest(run.folder, run.manifest, run.config, trainer.progress());

@@ -38,7 +38,8 @@ int list() {
 int path(const WeightsFlags& flags) {
     const OfficialFile& file = find_official(flags.name);
     if (!fs::exists(place_of(file))) {
-        throw DataError(fmt::format("{} is not there yet: {}", file.name, place_of(file).string()))
+        throw DataError(fmt::format("{} is not there yet", file.name))
+            .because(fmt::format("there is no {}", place_of(file).string()))
             .try_this(fmt::format("fer weights get {}", file.name));
     }
     fmt::print("{}\n", place_of(file).string());
@@ -59,9 +60,9 @@ int get(const Program& program, const WeightsFlags& flags) {
     if (fs::exists(to)) {
         const std::string difference = check(to);
         if (!difference.empty()) {
-            throw DataError(fmt::format("{} is not the official {}", to.string(), file.name))
+            throw DataError(fmt::format("the file kept for {} is not the official one", file.name))
                 .because(difference)
-                .try_this(fmt::format("move it away, then fer weights get {}", file.name));
+                .try_this(fmt::format("move {} away, then fer weights get {}", to.string(), file.name));
         }
         fmt::print("{}\n", to.string());
         return 0;
@@ -98,7 +99,7 @@ int verify(const WeightsFlags& flags) {
         if (at.filename() == file.file) {
             const std::string difference = difference_from_official(at, file);
             if (!difference.empty()) {
-                throw GateError(fmt::format("{} is not the official {}", at.string(), file.name)).because(difference);
+                throw GateError(fmt::format("this is not the official {}", file.name)).because(difference);
             }
             fmt::print("{} is the official {} ({})\n", at.string(), file.name, hash_text(file));
             return 0;
