@@ -13,7 +13,7 @@ struct Model {
     std::string_view name;
     std::string_view what;  // one line for lists
     int height, width, channels;
-    ModelBuilder build;
+    void (*build)(Net&);
     // Parameter counts as Keras prints them; a test holds the builders against them.
     std::int64_t total, trainable;
 };

@@ -181,6 +181,10 @@ void grad_flatten(Gradients& g, const Node& node) {
     g.give(node, 0, g.graph().apply1(OpKind::kUnflatten, sub(node, "dx"), attrs, {g.of_output(node)}));
 }
 
+void grad_unflatten(Gradients& g, const Node& node) {
+    g.give(node, 0, g.graph().apply1(OpKind::kFlatten, sub(node, "dx"), NoAttrs{}, {g.of_output(node)}));
+}
+
 // The same stream at the same step draws the same mask.
 void grad_dropout(Gradients& g, const Node& node) {
     g.give(node, 0,

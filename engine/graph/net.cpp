@@ -13,6 +13,7 @@ Net::Net(Graph& graph, ValueId input, ValueId clock, const NetOptions& options)
     FER_CHECK(options.width > 0, "width must be positive, got {}", options.width);
     layers_.push_back({.name = "input", .class_name = "InputLayer", .output = input, .variables = {}, .inputs = {}});
     layer_of_[input] = "input";
+    frozen_layers_ = std::max(options.freeze, 0);
 }
 
 Net& Net::named(std::string name) {
@@ -21,12 +22,18 @@ Net& Net::named(std::string name) {
 }
 
 Net& Net::freeze_first(int count) {
-    frozen_layers_ = count;
+    frozen_layers_ = options_.freeze < 0 ? count : options_.freeze;
+    return *this;
+}
+
+Net& Net::freeze_next() {
+    freeze_next_ = options_.freeze < 0;
     return *this;
 }
 
 std::string Net::open(const char* class_name, const char* base) {
     std::string name = std::exchange(next_name_, {});
+    frozen_ = std::exchange(freeze_next_, false);
     if (name.empty()) {
         const int number = names_[base]++;
         name = number == 0 ? std::string(base) : fmt::format("{}_{}", base, number);
@@ -149,7 +156,8 @@ void Net::dense_layer(std::int64_t units, const DenseOptions& options) {
 
 Net& Net::activation(OpKind kind, const char* class_name, const char* base) {
     const std::string& last = layers_.back().class_name;
-    const bool joins = layers_.back().output == here_ && (last.ends_with("Conv2D") || last == "Dense");
+    const bool joins =
+        next_name_.empty() && layers_.back().output == here_ && (last.ends_with("Conv2D") || last == "Dense");
     const std::string name = joins ? layers_.back().name + "/relu" : open(class_name, base);
     close(graph_.apply1(kind, name, NoAttrs{}, {here_}));
     return *this;
@@ -158,11 +166,11 @@ Net& Net::activation(OpKind kind, const char* class_name, const char* base) {
 Net& Net::relu() { return activation(OpKind::kRelu, "Activation", "activation"); }
 Net& Net::relu6() { return activation(OpKind::kRelu6, "ReLU", "re_lu"); }
 
-Net& Net::batch_norm(const BatchNormAttrs& attrs) {
+Net& Net::batch_norm(const BatchNormAttrs& attrs, const NormOptions& options) {
     const std::string name = open("BatchNormalization", "batch_normalization");
     const Shape c{shape().back()};
-    const ValueId gamma = variable("gamma", c, Init::kOnes, 1, 1);
-    const ValueId beta = variable("beta", c, Init::kZeros, 1, 1);
+    const ValueId gamma = variable("gamma", c, Init::kOnes, 1, 1, options.scale);
+    const ValueId beta = variable("beta", c, Init::kZeros, 1, 1, options.center);
     const ValueId mean = variable("moving_mean", c, Init::kZeros, 1, 1, false);
     const ValueId variance = variable("moving_variance", c, Init::kOnes, 1, 1, false);
     close(options_.mode == Mode::kTrain && trainable()
@@ -183,9 +191,35 @@ Net& Net::avg_pool(int window, int stride, Padding padding) {
     return *this;
 }
 
-Net& Net::global_avg_pool() {
+ValueId Net::reshaped(ValueId value, const std::string& name, const Shape& image) {
+    const Shape& now = graph_.value(value).info.shape;
+    if (now.rank() > 2) {
+        value = graph_.apply1(OpKind::kFlatten, image.rank() == 1 ? name : name + "/flatten", NoAttrs{}, {value});
+    }
+    if (image.rank() == 1) {
+        return value;
+    }
+    Shape shape{now[0]};
+    for (int axis = 0; axis < image.rank(); ++axis) {
+        shape.push_back(image[axis]);
+    }
+    return graph_.apply1(OpKind::kUnflatten, name, ShapeAttrs{shape}, {value});
+}
+
+Net& Net::global_avg_pool(bool keep_axes) {
     const std::string name = open("GlobalAveragePooling2D", "global_average_pooling2d");
-    close(graph_.apply1(OpKind::kGlobalAvgPool, name, NoAttrs{}, {here_}));
+    const std::int64_t c = shape().back();
+    const ValueId y = graph_.apply1(OpKind::kGlobalAvgPool, keep_axes ? name + "/mean" : name, NoAttrs{}, {here_});
+    close(keep_axes ? reshaped(y, name, {1, 1, c}) : y);
+    return *this;
+}
+
+Net& Net::global_max_pool(bool keep_axes) {
+    const std::string name = open("GlobalMaxPooling2D", "global_max_pooling2d");
+    FER_CHECK(shape().rank() == 4 && shape()[1] == shape()[2], "'{}' takes square images, got {}", name, shape().str());
+    const PoolAttrs attrs{static_cast<int>(shape()[1]), 1, Padding::kValid, {}};
+    const ValueId y = graph_.apply1(OpKind::kMaxPool, keep_axes ? name : name + "/max", attrs, {here_});
+    close(keep_axes ? y : reshaped(y, name, {shape()[3]}));
     return *this;
 }
 
@@ -208,10 +242,29 @@ Net& Net::flatten() {
     return *this;
 }
 
-Net& Net::add(ValueId other) {
+Net& Net::reshape(const Shape& image) {
+    const std::string name = open("Reshape", "reshape");
+    const std::int64_t count = shape().count() / shape()[0];
+    FER_CHECK(image.count() == count, "'{}' makes {} of {} elements", name, image.str(), count);
+    const ValueId y = reshaped(here_, name, image);
+    close(y);
+    return *this;
+}
+
+Net& Net::rescale(const RescaleAttrs& attrs) {
+    const std::string name = open("Rescaling", "rescaling");
+    close(graph_.apply1(OpKind::kRescale, name, attrs, {here_}));
+    return *this;
+}
+
+Net& Net::add(std::span<const ValueId> others) {
     const std::string name = open("Add", "add");
-    layers_.back().inputs.push_back(layer_of_[other]);
-    close(graph_.apply1(OpKind::kAdd, name, NoAttrs{}, {here_, other}));
+    std::vector<ValueId> inputs{here_};
+    for (const ValueId other : others) {
+        layers_.back().inputs.push_back(layer_of_[other]);
+        inputs.push_back(other);
+    }
+    close(graph_.apply1(OpKind::kAdd, name, NoAttrs{}, inputs));
     return *this;
 }
 

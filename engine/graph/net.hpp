@@ -1,7 +1,9 @@
 // What models are written in: a chain of Keras layers appended to a graph.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,13 @@ struct NetOptions {
     float width = 1;        // multiplies filters and hidden units; the classes stay
     bool dropout = true;    // false: dropout layers pass their input on, for comparisons
     bool trainable = true;  // false: kernels are state, batch norms use their moving statistics
+    int freeze = -1;        // this many of the first layers are frozen, whatever the builder says; -1: as it says
+};
+
+/// Which of its two learned vectors a batch norm has; the other is ones (gamma) or zeros (beta) and stays so.
+struct NormOptions {
+    bool scale = true;
+    bool center = true;
 };
 
 class Net {
@@ -61,6 +70,8 @@ public:
     /// Layers number 0 to `count`-1 of the layer list, the input included, are frozen: their kernels are state and
     /// their batch norms use the moving statistics. Call it before they are added.
     Net& freeze_first(int count);
+    /// The same for the next layer alone.
+    Net& freeze_next();
 
     Net& conv(int filters, int kernel, const ConvOptions& options = {});
     /// `filters` as it is, whatever the width factor.
@@ -72,15 +83,23 @@ public:
     Net& logits(int classes, const DenseOptions& options = {});
     Net& relu();
     Net& relu6();
-    Net& batch_norm(const BatchNormAttrs& attrs = {});
+    Net& batch_norm(const BatchNormAttrs& attrs = {}, const NormOptions& options = {});
     Net& max_pool(int window = 2, int stride = 2, Padding padding = Padding::kValid);
     Net& avg_pool(int window = 2, int stride = 2, Padding padding = Padding::kValid);
-    Net& global_avg_pool();
+    /// The result is (n, c), or (n, 1, 1, c) if the axes are kept.
+    Net& global_avg_pool(bool keep_axes = false);
+    /// The same with maxima; for square inputs of a side up to 16.
+    Net& global_max_pool(bool keep_axes = false);
     Net& zero_pad(const PadAttrs& attrs);
     Net& dropout(float rate);
     Net& flatten();
+    /// `image` is the shape without the batch; row by row, as Keras.
+    Net& reshape(const Shape& image);
+    /// y = x * scale + offset. It has no gradient: nothing trained may stand before it.
+    Net& rescale(const RescaleAttrs& attrs);
     /// Adds `other`, a value of the same shape.
-    Net& add(ValueId other);
+    Net& add(ValueId other) { return add(std::span<const ValueId>(&other, 1)); }
+    Net& add(std::span<const ValueId> others);
 
     /// The value the next layer will read, for shortcuts.
     ValueId here() const { return here_; }
@@ -101,10 +120,14 @@ private:
                      bool trainable = true);
     /// An activation right behind a convolution or dense layer belongs to that layer, as in Keras.
     Net& activation(OpKind kind, const char* class_name, const char* base);
+    /// `image` behind the batch axis; the same bytes.
+    ValueId reshaped(ValueId value, const std::string& name, const Shape& image);
     void dense_layer(std::int64_t units, const DenseOptions& options);
     std::int64_t scaled(int width) const;
     /// Of the layer that is open.
-    bool trainable() const { return options_.trainable && static_cast<int>(layers_.size()) > frozen_layers_; }
+    bool trainable() const {
+        return options_.trainable && !frozen_ && static_cast<int>(layers_.size()) > frozen_layers_;
+    }
 
     Graph& graph_;
     ValueId here_;
@@ -116,10 +139,12 @@ private:
     std::map<std::string, int> names_;
     std::string next_name_;
     int frozen_layers_ = 0;
+    bool freeze_next_ = false;
+    bool frozen_ = false;                      // the layer that is open
     std::map<ValueId, std::string> layer_of_;  // output value -> layer name
 };
 
-/// A model writes its layers behind the input.
-using ModelBuilder = void (*)(Net&);
+/// A model writes its layers behind the input. A function of models/, or one that follows a description.
+using ModelBuilder = std::function<void(Net&)>;
 
 }  // namespace fer

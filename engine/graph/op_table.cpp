@@ -63,7 +63,7 @@ constexpr std::array kOps{
     OpSpec{kAvgPoolGrad,            "avg_pool_grad",          "dx",             infer_pool_grad,                 nullptr,                   nullptr,               kNone},
     OpSpec{kGlobalAvgPoolGrad,      "global_avg_pool_grad",   "dx",             infer_global_avg_pool_grad,      nullptr,                   nullptr,               kNone},
     OpSpec{kCrop,                   "crop",                   "dx",             infer_crop,                      nullptr,                   nullptr,               kNone},
-    OpSpec{kUnflatten,              "unflatten",              "dx",             infer_unflatten,                 nullptr,                   nullptr,               kView},
+    OpSpec{kUnflatten,              "unflatten",              "dx",             infer_unflatten,                 grad_unflatten,            nullptr,               kView},
     OpSpec{kL2Grad,                 "l2_grad",                "dw",             infer_l2_grad,                   nullptr,                   nullptr,               kNone},
 
     OpSpec{kAdam,                   "adam",                   "",               infer_optimizer,                 nullptr,                   nullptr,               kNone},

@@ -81,6 +81,7 @@ void grad_global_avg_pool(Gradients&, const Node&);
 void grad_zero_pad(Gradients&, const Node&);
 void grad_add(Gradients&, const Node&);
 void grad_flatten(Gradients&, const Node&);
+void grad_unflatten(Gradients&, const Node&);
 void grad_dropout(Gradients&, const Node&);
 void grad_l2_penalty(Gradients&, const Node&);
 void grad_cast(Gradients&, const Node&);

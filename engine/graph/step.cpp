@@ -53,7 +53,8 @@ Built build_model(Step& step, ModelBuilder model, const StepOptions& options, Va
         x = step.graph.apply1(OpKind::kCast, "input_cast", CastAttrs{options.real}, {x});
     }
     step.input = x;
-    Net net(step.graph, x, step.clock, {.mode = mode, .width = options.width, .dropout = options.dropout});
+    Net net(step.graph, x, step.clock,
+            {.mode = mode, .width = options.width, .dropout = options.dropout, .freeze = options.freeze});
     model(net);
     step.layers = net.layers();
     step.variables = net.variables();

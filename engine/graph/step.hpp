@@ -30,6 +30,7 @@ struct StepOptions {
     InputOptions input;
     int classes = 7;
     float width = 1;
+    int freeze = -1;  // layers frozen from the first on; -1: as the model says
     bool dropout = true;
     float label_smoothing = 0;
     OptimizerAttrs optimizer = AdamAttrs{};

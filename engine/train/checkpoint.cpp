@@ -19,6 +19,9 @@ Json to_json(const ModelCard& card) {
             {"classes", card.classes},
             {"input", {card.height, card.width, card.channels}},
             {"rescale", card.rescale},
+            {"offset", card.offset},
+            {"bilinear", card.bilinear},
+            {"complete", card.complete},
             {"width", card.width_factor},
             {"recipe", card.recipe},
             {"data", card.data},
@@ -142,13 +145,21 @@ double EpochRow::monitored(const std::string& name) const {
     return name == "val_loss" ? val_loss : val_accuracy;
 }
 
+std::map<std::string, std::string> card_metadata(const ModelCard& card) {
+    std::map<std::string, std::string> metadata{{"fer.model", dump(to_json(card))}};
+    if (!card.architecture.empty()) {
+        metadata["fer.architecture"] = card.architecture;
+    }
+    return metadata;
+}
+
 void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step,
                    const ModelCard& card) {
     Snapshot snapshot;
     for (const std::string& name : weight_names(step)) {
         snapshot.take(name, variables);
     }
-    write_safetensors(path, snapshot.tensors(), {{"fer.model", dump(to_json(card))}});
+    write_safetensors(path, snapshot.tensors(), card_metadata(card));
 }
 
 ModelCard read_card(const SafetensorsFile& file, const std::string& path) {
@@ -159,12 +170,17 @@ ModelCard read_card(const SafetensorsFile& file, const std::string& path) {
     }
     try {
         const Json j = Json::parse(found->second);
+        const auto architecture = file.metadata().find("fer.architecture");
         return {.model = j.at("model"),
                 .classes = j.at("classes"),
                 .height = j.at("input").at(0),
                 .width = j.at("input").at(1),
                 .channels = j.at("input").at(2),
                 .rescale = j.at("rescale"),
+                .offset = j.value("offset", std::array<float, 3>{}),
+                .bilinear = j.value("bilinear", true),
+                .architecture = architecture == file.metadata().end() ? std::string() : architecture->second,
+                .complete = j.value("complete", true),
                 .width_factor = j.at("width"),
                 .recipe = j.at("recipe"),
                 .data = j.at("data"),
@@ -199,6 +215,26 @@ void load_weights(const SafetensorsFile& file, const std::string& path, const Va
     }
 }
 
+int load_known_weights(const SafetensorsFile& file, const std::string& path, const Variables& variables,
+                       const Step& step) {
+    const std::vector<std::string> names = weight_names(step);
+    const std::set<std::string> wanted(names.begin(), names.end());
+    for (const auto& entry : file.entries()) {
+        const bool known = wanted.contains(entry.name);
+        if (!known || entry.shape != variables.at(entry.name).info.shape ||
+            entry.dtype != variables.at(entry.name).info.dtype) {
+            throw DataError(fmt::format("{} does not fit this model", path))
+                .because(known ? fmt::format("'{}' is {} there, {} here", entry.name, entry.shape.str(),
+                                             variables.at(entry.name).info.shape.str())
+                               : fmt::format("the model has no '{}'", entry.name));
+        }
+    }
+    for (const auto& entry : file.entries()) {
+        variables.write_bytes(variables.at(entry.name), file.data(entry));
+    }
+    return static_cast<int>(file.entries().size());
+}
+
 void write_state(const std::filesystem::path& path, const Variables& variables,
                  const std::map<std::string, std::vector<char>>& best_weights, const Progress& progress,
                  const ModelCard& card) {
@@ -214,7 +250,9 @@ void write_state(const std::filesystem::path& path, const Variables& variables,
         const TensorInfo& info = variables.at(name).info;
         tensors.push_back({kBestPrefix + name, info.dtype, info.shape, bytes.data()});
     }
-    write_safetensors(path, tensors, {{"fer.model", dump(to_json(card))}, {"fer.progress", dump(to_json(progress))}});
+    std::map<std::string, std::string> metadata = card_metadata(card);
+    metadata["fer.progress"] = dump(to_json(progress));
+    write_safetensors(path, tensors, std::move(metadata));
 }
 
 Progress read_state(const std::filesystem::path& path, const Variables& variables,

@@ -1,6 +1,7 @@
 // Weights and training state as safetensors with what is needed to use them again.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -16,12 +17,19 @@ struct ModelCard {
     std::string model;                 // name in models/
     std::vector<std::string> classes;  // in the order of the outputs
     int height = 48, width = 48, channels = 1;
-    double rescale = 1.0 / 255.0;  // factor on bytes
+    double rescale = 1.0 / 255.0;   // factor on bytes
+    std::array<float, 3> offset{};  // added after it, by channel
+    bool bilinear = true;           // how images of another size are resized
+    std::string architecture;       // JSON of the layers (keras_config.hpp); empty: the network of that name
+    bool complete = true;           // false: a trunk whose head is drawn when it is trained
     double width_factor = 1;
     std::string recipe;
     std::string data;         // where it was trained
     std::string fingerprint;  // of that data
 };
+
+/// The card as the metadata of a safetensors file.
+std::map<std::string, std::string> card_metadata(const ModelCard& card);
 
 /// Parameters and moving statistics. Atomic; OutputError if it cannot be written.
 void write_weights(const std::filesystem::path& path, const Variables& variables, const Step& step,
@@ -33,6 +41,11 @@ ModelCard read_card(const SafetensorsFile& file, const std::string& path);
 /// Copies every parameter and moving statistic of `step` from the file. DataError if one is missing, surplus, or has
 /// another shape: nothing is copied then.
 void load_weights(const SafetensorsFile& file, const std::string& path, const Variables& variables, const Step& step);
+
+/// Copies what the file has, by name: a trunk into a network with a head. Returns how many variables it set. DataError
+/// if the file has a tensor that the network lacks, or of another shape: nothing is copied then.
+int load_known_weights(const SafetensorsFile& file, const std::string& path, const Variables& variables,
+                       const Step& step);
 
 struct EpochRow {
     int epoch = 0;  // from 1

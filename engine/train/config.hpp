@@ -20,6 +20,8 @@ struct DataConfig {
     std::string split = "folder";  // folder | official
     double val_split = 0.2;        // folder: first fraction of each class validates; 0: the test folder does
     double rescale = 1.0 / 255.0;
+    std::string preprocess = "rescale";  // rescale | backbone: as the pretrained trunk was trained
+    std::string resize = "bilinear";     // bilinear | nearest: to the side of the network
     bool strict = false;
 };
 
@@ -40,6 +42,8 @@ struct TrainConfig {
     std::string class_weight = "none";  // none | balanced
     double label_smoothing = 0;
     double width = 1;
+    std::string weights = "none";  // none, or a file to start from
+    std::string freeze;            // a number of layers, the name of the last frozen one; empty: as the network says
     std::int64_t seed = 0;
     std::string fuse = "on";
     std::string precision = "auto";

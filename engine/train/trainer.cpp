@@ -42,6 +42,7 @@ StepOptions step_options(const Config& config, int height, int width, int channe
     options.input.height = height;
     options.input.width = width;
     options.input.channels = channels;
+    options.input.bilinear = config.data.resize == "bilinear";
     options.input.rescale.scale = static_cast<float>(config.data.rescale);
     options.input.augment = augment_attrs(config);
     options.input.augment_evaluation = config.augment.keras_augment_validation;

@@ -7,16 +7,18 @@ cpp_files | xargs grep -Hn '^ *# *include *"' | awk -F: '
     BEGIN {
         # part                   what it may include, besides itself
         may["engine/core"]    = ""
+        may["engine/fetch"]   = "engine/core"
         may["engine/data"]    = "engine/core"
         may["engine/formats"] = "engine/core"
         may["engine/graph"]   = "engine/core"
         may["engine/plan"]    = "engine/core engine/graph"
         may["engine/run"]     = "engine/core engine/graph engine/plan"
         may["engine/train"]   = "engine/core engine/graph engine/plan engine/run engine/data engine/formats"
+        may["engine/interchange"] = "engine/core engine/graph engine/plan engine/run engine/formats"
         may["engine/report"]  = "engine/core engine/graph engine/data engine/formats engine/train"
         may["kernels"]        = "engine/core"
         may["models"]         = "engine/core engine/graph"
-        may["tools"]          = "engine/core engine/graph engine/plan engine/run engine/data engine/formats engine/train engine/report models"
+        may["tools"]          = "engine/core engine/graph engine/plan engine/run engine/data engine/formats engine/train engine/report engine/interchange engine/fetch models"
         may["bench"]          = may["tools"] " kernels"
         may["tests"]          = may["tools"] " kernels tools bench"
         status = 0

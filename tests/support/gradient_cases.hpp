@@ -16,7 +16,7 @@ inline const std::set<OpKind> kNoGradient{
     OpKind::kConv2dDgrad, OpKind::kConv2dWgrad, OpKind::kDepthwiseDgrad, OpKind::kDepthwiseWgrad, OpKind::kDenseDgrad,
     OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad, OpKind::kReluGrad,
     OpKind::kRelu6Grad, OpKind::kSoftmaxGrad, OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad,
-    OpKind::kGlobalAvgPoolGrad, OpKind::kCrop, OpKind::kUnflatten, OpKind::kL2Grad,
+    OpKind::kGlobalAvgPoolGrad, OpKind::kCrop, OpKind::kL2Grad,
     // updates
     OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients,
     OpKind::kUpdateLossScale, OpKind::kMetrics, OpKind::kAdvance};
@@ -285,6 +285,9 @@ inline std::vector<GradientCase> gradient_cases(OpKind kind) {
             return add_cases();
         case OpKind::kFlatten:
             return {{"image", kind, NoAttrs{}, {{image}}}, {"vector", kind, NoAttrs{}, {{{4, 3}}}}};
+        case OpKind::kUnflatten:
+            return {{"image", kind, ShapeAttrs{{2, 2, 3, 2}}, {{{2, 12}}}},
+                    {"pixel", kind, ShapeAttrs{{3, 1, 1, 5}}, {{{3, 5}}}}};
         case OpKind::kDropout:
             return dropout_cases();
         case OpKind::kL2Penalty:

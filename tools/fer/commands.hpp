@@ -24,10 +24,13 @@ struct Program {
 void add_train(Program& program);
 void add_evaluate(Program& program);
 void add_predict(Program& program);
+void add_export(Program& program);
+void add_import(Program& program);
 void add_summary(Program& program);
 void add_plan(Program& program);
 void add_data(Program& program);
 void add_recipe(Program& program);
+void add_weights(Program& program);
 void add_doctor(Program& program);
 
 /// A check that a word is one of `choices`; the message names the nearest.

@@ -79,13 +79,6 @@ nlohmann::ordered_json metrics_json(const ConfusionMatrix& matrix, const Evaluat
     return json;
 }
 
-void check_classes(const ModelCard& card, const Dataset& data, const std::string& source) {
-    if (card.classes != data.classes) {
-        throw DataError(fmt::format("{}: its classes are not the model's", source))
-            .because(fmt::format("model: {}; data: {}", fmt::join(card.classes, ", "), fmt::join(data.classes, ", ")));
-    }
-}
-
 int evaluate(const Program& program, const EvaluateFlags& flags) {
     open_runtime(find_device(flags.device.device));  // a device that is not there shows before the files are read
     const LoadedModel model(flags.run);
@@ -97,8 +90,8 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     }
     DataOptions options;
     options.strict = config.data.strict;
-    const Dataset data = open_dataset(config.data.path, options);
-    check_classes(model.card, data, config.data.path);
+    Dataset data = open_dataset(config.data.path, options);
+    match_classes(model.card.classes, data, config.data.path);
     const Split split =
         config.data.split == "official" ? split_official(data) : split_folder(data, config.data.val_split);
     const std::vector<std::int32_t>& part = part_of(split, flags.part);

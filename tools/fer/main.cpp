@@ -40,10 +40,13 @@ void build(Program& program) {
     fer::tool::add_train(program);
     fer::tool::add_evaluate(program);
     fer::tool::add_predict(program);
+    fer::tool::add_import(program);
+    fer::tool::add_export(program);
     fer::tool::add_summary(program);
     fer::tool::add_plan(program);
     fer::tool::add_data(program);
     fer::tool::add_recipe(program);
+    fer::tool::add_weights(program);
     fer::tool::add_doctor(program);
 }
 

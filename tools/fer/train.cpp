@@ -15,6 +15,8 @@
 #include "tools/fer/commands.hpp"
 #include "tools/fer/console.hpp"
 #include "tools/fer/device_flags.hpp"
+#include "tools/fer/loaded_model.hpp"
+#include "tools/fer/network.hpp"
 #include "tools/fer/progress.hpp"
 
 namespace fer::tool {
@@ -155,18 +157,37 @@ void check_parts(const Run& run) {
     }
 }
 
+/// The offset and the factor on bytes: the setting's, or what belongs to the weights the run starts from.
+void set_preprocess(Run& run, const Network& network, StepOptions& step) {
+    step.input.rescale.scale = static_cast<float>(network.rescale);
+    step.input.rescale.offset = network.offset;
+    run.card.rescale = network.rescale;
+    run.card.offset = network.offset;
+    run.card.bilinear = step.input.bilinear;
+}
+
+void note_unless_empty(const std::string& text) {
+    if (!text.empty()) {
+        note(text);
+    }
+}
+
 /// A frozen kernel that was only drawn at random teaches nothing: pretrained weights belong there.
-void warn_of_random_trunk(const Session& session) {
-    const bool frozen = std::ranges::any_of(session.step().variables, [](const Variable& v) {
-        return !v.trainable && v.init != Init::kZeros && v.init != Init::kOnes;
-    });
+void warn_of_random_trunk(const Session& session, const Config& config) {
+    const bool frozen =
+        config.train.weights == "none" && std::ranges::any_of(session.step().variables, [](const Variable& v) {
+            return !v.trainable && v.init != Init::kZeros && v.init != Init::kOnes;
+        });
     if (frozen) {
         warn("the frozen part of this network has random weights: no pretrained weights are loaded");
     }
 }
 
 void open_run(Run& run, const TrainFlags& flags) {
-    const models::Model& model = models::find(run.config.train.model);
+    if (flags.resume.empty()) {
+        resolve_weights(run.config);
+    }
+    const Network network = find_network(run.config, flags.resume);
     for (const std::string& text : check(run.config)) {
         warn(text);
     }
@@ -177,30 +198,39 @@ void open_run(Run& run, const TrainFlags& flags) {
     tell_data(run.data);
     run.split = make_split(run.data, run.config.data);
     check_parts(run);
-    FER_CHECK(run.data.classes.size() == models::kClasses, "the data has {} classes ({}); the networks have {}",
-              run.data.classes.size(), fmt::join(run.data.classes, ", "), models::kClasses);
+    FER_CHECK(static_cast<int>(run.data.classes.size()) == network.classes,
+              "the data has {} classes ({}); the network has {}", run.data.classes.size(),
+              fmt::join(run.data.classes, ", "), network.classes);
+    if (!network.class_names.empty()) {
+        match_classes(network.class_names, run.data, run.config.data.path);
+    }
     const Device& device = find_device(flags.device.device);
-    StepOptions step = step_options(run.config, model.height, model.width, model.channels, models::kClasses);
+    StepOptions step = step_options(run.config, network.height, network.width, network.channels, network.classes);
+    step.freeze = layers_to_freeze(run.config, network);
     step.precision = choose_precision(run.config.train.precision, device);
+    set_preprocess(run, network, step);
     Runtime& runtime = open_runtime(device);
     const std::shared_ptr<Tuner> tuner = make_tuner(flags.device, device, runtime);
-    run.session = std::make_unique<Session>(model.build, step, run.data, device, runtime, Session::Use::kTrain,
+    run.session = std::make_unique<Session>(network.build, step, run.data, device, runtime, Session::Use::kTrain,
                                             plan_options(flags.device), !flags.device.no_capture, tuner);
     tell_findings(tuner.get());
     run.manifest.device = device.name();
     run.manifest.hardware = runtime.description();
     run.manifest.precision = name_of(step.precision);
-    warn_of_random_trunk(*run.session);
-    run.card = {.model = std::string(model.name),
-                .classes = run.data.classes,
-                .height = model.height,
-                .width = model.width,
-                .channels = model.channels,
-                .rescale = run.config.data.rescale,
-                .width_factor = run.config.train.width,
-                .recipe = run.config.recipe,
-                .data = run.config.data.path,
-                .fingerprint = fmt::format("{:016x}", run.data.fingerprint)};
+    warn_of_random_trunk(*run.session, run.config);
+    if (flags.resume.empty()) {
+        load_starting_weights(run.config, *run.session);  // what does not fit shows before a folder is made
+    }
+    run.card.model = network.name;
+    run.card.classes = run.data.classes;
+    run.card.height = network.height;
+    run.card.width = network.width;
+    run.card.channels = network.channels;
+    run.card.width_factor = run.config.train.width;
+    run.card.architecture = network.architecture;
+    run.card.recipe = run.config.recipe;
+    run.card.data = run.config.data.path;
+    run.card.fingerprint = fmt::format("{:016x}", run.data.fingerprint);
     run.manifest.train_images = static_cast<std::int64_t>(run.split.train.size());
     run.manifest.validation_images = static_cast<std::int64_t>(run.split.validation.size());
     run.manifest.test_images = static_cast<std::int64_t>(run.split.test.size());
@@ -331,6 +361,8 @@ int train(const Program& program, const TrainFlags& flags) {
     if (resumes) {
         trainer.resume();
         tell_if_done(trainer.progress(), run.config.train.epochs);
+    } else {
+        note_unless_empty(load_starting_weights(run.config, *run.session));
     }
     write_file(run.folder / "config.toml", to_toml(run.config));
     write_manifest(run.folder, run.manifest, run.config, trainer.progress());

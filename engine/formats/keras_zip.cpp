@@ -1,0 +1,115 @@
+#include "engine/formats/keras_zip.hpp"
+
+#include <zip.h>
+
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/error.hpp"
+
+namespace fer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxJson = std::uint64_t{8} << 20;
+constexpr std::uint64_t kMaxWeights = std::uint64_t{4} << 30;
+constexpr zip_int64_t kMaxMembers = 4096;
+constexpr std::uint64_t kMaxRatio = 100;
+
+[[noreturn]] void fail(const std::string& name, const std::string& why) {
+    throw DataError(fmt::format("{} is not a usable .keras archive", name)).because(why);
+}
+
+struct CloseArchive {
+    void operator()(zip_t* archive) const { zip_discard(archive); }
+};
+struct CloseMember {
+    void operator()(zip_file_t* file) const { zip_fclose(file); }
+};
+using Archive = std::unique_ptr<zip_t, CloseArchive>;
+
+Archive open_archive(const fs::path& path, const std::string& name) {
+    int code = 0;
+    Archive archive(zip_open(path.c_str(), ZIP_RDONLY, &code));
+    if (!archive) {
+        zip_error_t error;
+        zip_error_init_with_code(&error, code);
+        const std::string reason = zip_error_strerror(&error);
+        zip_error_fini(&error);
+        fail(name, reason + ": it is damaged, or its download stopped early");
+    }
+    const zip_int64_t count = zip_get_num_entries(archive.get(), 0);
+    if (count > kMaxMembers) {
+        fail(name, fmt::format("it has {} members", count));
+    }
+    for (zip_int64_t i = 0; i < count; ++i) {
+        const char* text = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0);
+        const std::string member = text == nullptr ? "" : text;
+        if (member.starts_with('/') || member.find("..") != std::string::npos ||
+            member.find('\\') != std::string::npos) {
+            fail(name, fmt::format("the member '{}' points outside the archive", member));
+        }
+    }
+    return archive;
+}
+
+std::string read_member(zip_t* archive, const std::string& name, const char* member, std::uint64_t limit) {
+    zip_stat_t info;
+    if (zip_stat(archive, member, 0, &info) != 0 || (info.valid & ZIP_STAT_SIZE) == 0 ||
+        (info.valid & ZIP_STAT_COMP_SIZE) == 0) {
+        fail(name, fmt::format("it has no {}", member));
+    }
+    if (info.size > limit || info.size / kMaxRatio > info.comp_size) {
+        fail(name, fmt::format("{} unpacks from {} to {} bytes", member, info.comp_size, info.size));
+    }
+    const std::unique_ptr<zip_file_t, CloseMember> file(zip_fopen(archive, member, 0));
+    if (!file) {
+        fail(name, fmt::format("{}: {}", member, zip_strerror(archive)));
+    }
+    // One byte more than announced: it must not be there, and asking for it makes libzip check the CRC-32.
+    std::string bytes(info.size + 1, '\0');
+    std::size_t have = 0;
+    while (have < bytes.size()) {
+        const zip_int64_t got = zip_fread(file.get(), bytes.data() + have, bytes.size() - have);
+        if (got < 0) {
+            fail(name, fmt::format("{}: {}", member, zip_file_strerror(file.get())));
+        }
+        if (got == 0) {
+            break;
+        }
+        have += static_cast<std::size_t>(got);
+    }
+    if (have != info.size) {
+        fail(name, fmt::format("{} is not as long as the archive says", member));
+    }
+    bytes.resize(have);
+    return bytes;
+}
+
+}  // namespace
+
+std::string read_head(const fs::path& path, std::size_t count) {
+    std::ifstream in(path, std::ios::binary);
+    std::string bytes(count, '\0');
+    in.read(bytes.data(), static_cast<std::streamsize>(count));
+    bytes.resize(static_cast<std::size_t>(in.gcount()));
+    return bytes;
+}
+
+KerasZip read_keras_zip(const fs::path& path) {
+    const std::string name = path.filename().string();
+    const Archive archive = open_archive(path, name);
+    KerasZip result;
+    result.config = read_member(archive.get(), name, "config.json", kMaxJson);
+    const auto metadata =
+        nlohmann::json::parse(read_member(archive.get(), name, "metadata.json", kMaxJson), nullptr, false);
+    if (metadata.is_object() && metadata.contains("keras_version") && metadata["keras_version"].is_string()) {
+        result.keras_version = metadata["keras_version"];
+    }
+    result.weights = read_member(archive.get(), name, "model.weights.h5", kMaxWeights);
+    return result;
+}
+
+}  // namespace fer

@@ -1,0 +1,174 @@
+// What is written is read back by its own description alone, and computes the same.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/core/random.hpp"
+#include "engine/graph/op_table.hpp"
+#include "engine/graph/step.hpp"
+#include "engine/interchange/keras_export.hpp"
+#include "engine/interchange/onnx_export.hpp"
+#include "models/models.hpp"
+#include "tests/support/expect_error.hpp"
+#include "tests/support/golden.hpp"
+#include "tests/support/keras_files.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace fer::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// Values for every variable of an architecture, away from what layers start with.
+struct Filled {
+    std::map<std::string, std::vector<float>> owned;
+    VariableValues values;
+
+    explicit Filled(const Architecture& architecture) {
+        const Step step = evaluation_step_of(architecture);
+        std::uint32_t stream = 0;
+        for (const TargetLayer& layer : target_layers(step)) {
+            for (std::size_t i = 0; i < layer.kinds.size(); ++i) {
+                const std::string name = layer.name + "/" + layer.kinds[i];
+                const std::string fill = layer.kinds[i].ends_with("kernel") ? "kernel" : layer.kinds[i];
+                const std::vector<double> values_f64 = golden_tensor(fill, stream++, layer.shapes[i]);
+                owned[name].assign(values_f64.begin(), values_f64.end());
+            }
+        }
+        for (const auto& [name, numbers] : owned) {
+            values[name] = numbers.data();
+        }
+    }
+};
+
+std::vector<float> random_images(const Shape& shape) {
+    const RandomStream random(7, 0, 1);
+    std::vector<float> pixels(static_cast<std::size_t>(shape.count()));
+    for (std::size_t i = 0; i < pixels.size(); ++i) {
+        pixels[i] = random.uniform(i);
+    }
+    return pixels;
+}
+
+std::vector<float> through_onnx(const Architecture& architecture, const VariableValues& values, const Shape& images,
+                                std::span<const float> pixels) {
+    const OnnxModel model =
+        to_onnx(builder_of(architecture), values, {images[1], images[2], images[3]}, architecture.softmax, "net");
+    return run_onnx(parse_onnx(onnx_bytes(model), "net.onnx"), images, pixels, cpu_device(true));
+}
+
+std::vector<float> through_keras(const Architecture& architecture, const VariableValues& values, const Shape& images,
+                                 std::span<const float> pixels) {
+    const TemporaryFolder folder;
+    write_keras_h5(folder / "net.h5", to_keras(architecture, values));
+    const KerasFile file = read_keras(folder / "net.h5");
+    const KerasModel model = parse_keras_config(file.config, "net.h5");
+    const ImportedWeights weights = take_weights(model, file, "net.h5");
+    return run_network(builder_of(model.architecture), values_of(weights), images, pixels,
+                       {.softmax = model.architecture.softmax}, cpu_device(true));
+}
+
+// Keras's own outputs for the models that it wrote, after import, export and import again.
+TEST(Export, ModelsOfKerasKeepTheirOutputs) {
+    for (const auto& path : keras_files(golden_path("interchange"))) {
+        SCOPED_TRACE(path.filename().string());
+        const KerasFile file = read_keras(path);
+        const KerasModel model = parse_keras_config(file.config, path.filename().string());
+        const ImportedWeights weights = take_weights(model, file, path.filename().string());
+        const SafetensorsFile golden(std::filesystem::path(path).replace_extension(".safetensors"));
+        const Shape images = golden.find("images")->shape;
+        const auto pixels = golden.get<float>("images");
+        const auto want = golden.get<float>("outputs");
+        const VariableValues values = values_of(weights);
+        EXPECT_LE(largest_difference(through_onnx(model.architecture, values, images, pixels), want), kOutputTolerance);
+        EXPECT_LE(largest_difference(through_keras(model.architecture, values, images, pixels), want),
+                  kOutputTolerance);
+    }
+}
+
+class EveryNetwork : public ::testing::TestWithParam<models::Model> {};
+
+/// The network as its description, narrow and with small images.
+Architecture described(const models::Model& model) {
+    StepOptions options;
+    options.batch = options.input.images = 2;
+    options.input.height = options.input.width = model.height == 48 ? 48 : 33;
+    options.input.channels = model.channels;
+    options.width = 0.05f;
+    options.fuse = "off";
+    return architecture_of(training_step(model.build, options), std::string(model.name));
+}
+
+TEST_P(EveryNetwork, DescribesItself) {
+    const Architecture architecture = described(GetParam());
+    const Filled filled(architecture);
+    const Shape images{2, architecture.height, architecture.width, architecture.channels};
+    const std::vector<float> pixels = random_images(images);
+    const std::vector<float> want =
+        run_network(GetParam().build, filled.values, images, pixels, {.width = 0.05f}, cpu_device(true));
+    EXPECT_LE(largest_difference(
+                  run_network(builder_of(architecture), filled.values, images, pixels, {}, cpu_device(true)), want),
+              0.0);
+    EXPECT_LE(largest_difference(through_onnx(architecture, filled.values, images, pixels), want), kOutputTolerance);
+    EXPECT_LE(largest_difference(through_keras(architecture, filled.values, images, pixels), want), kOutputTolerance);
+}
+
+TEST_P(EveryNetwork, KeepsItsDescriptionThroughKerasJson) {
+    const std::string once = keras_config(described(GetParam()));
+    EXPECT_EQ(keras_config(parse_keras_config(once, "net").architecture), once);
+}
+
+/// Training options survive too: what is frozen, dropout, L2 factors.
+TEST_P(EveryNetwork, TrainsTheSameVariables) {
+    const Architecture architecture = parse_keras_config(keras_config(described(GetParam())), "net").architecture;
+    StepOptions options;
+    options.batch = options.input.images = 2;
+    options.input.height = architecture.height;
+    options.input.width = architecture.width;
+    options.input.channels = architecture.channels;
+    options.fuse = "off";
+    const Step again = training_step(builder_of(architecture), options);
+    options.width = 0.05f;
+    const Step first = training_step(GetParam().build, options);
+    ASSERT_EQ(again.variables.size(), first.variables.size());
+    for (std::size_t i = 0; i < first.variables.size(); ++i) {
+        EXPECT_EQ(again.variables[i].trainable, first.variables[i].trainable)
+            << first.graph.value(first.variables[i].id).name;
+    }
+    const auto count = [](const Step& step, OpKind kind) {
+        return std::ranges::count(step.graph.nodes(), kind, &Node::kind);
+    };
+    for (const OpKind kind : {OpKind::kDropout, OpKind::kL2Penalty, OpKind::kBatchNorm, OpKind::kConv2dWgrad}) {
+        EXPECT_EQ(count(again, kind), count(first, kind)) << name_of(kind);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryNetwork, ::testing::ValuesIn(models::all().begin(), models::all().end()),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(Onnx, RefusesDamagedBytes) {
+    Architecture architecture = described(models::find("simpler_cnn"));
+    const Filled filled(architecture);
+    const std::string bytes = onnx_bytes(to_onnx(builder_of(architecture), filled.values, {48, 48, 1}, true, "net"));
+    for (const std::size_t length :
+         {std::size_t{0}, std::size_t{1}, std::size_t{40}, bytes.size() / 2, bytes.size() - 1}) {
+        SCOPED_TRACE(length);
+        EXPECT_THAT(error_of<DataError>([&] { parse_onnx(bytes.substr(0, length), "net.onnx"); }),
+                    HasSubstr("net.onnx is not a usable ONNX file"));
+    }
+    int refused = 0;
+    for (std::uint64_t i = 0; i < 300; ++i) {
+        std::string flipped = bytes.substr(0, 4000) + bytes.substr(4000);
+        const RandomStream random(3, i, 0);
+        flipped[static_cast<std::size_t>(random.uniform(0) * static_cast<float>(flipped.size() - 1))] ^=
+            static_cast<char>(1 << (i % 8));
+        try {
+            parse_onnx(flipped, "net.onnx");
+        } catch (const DataError&) {
+            ++refused;
+        }
+    }
+    EXPECT_LT(refused, 300) << "most bits are weights";
+}
+
+}  // namespace
+}  // namespace fer::test
