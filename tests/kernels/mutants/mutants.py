@@ -2,13 +2,14 @@
 
     mutants.py FOLDER_OF_PROGRAMS SEEDED_FOLDER [--sample N | --retry] [--jobs J] [--match TEXT] [--least PERCENT]
 
-Without an option every mutant runs; --sample takes N of them, the same ones every time, from every .cu file and of every
-kind; --retry takes those that the last full run left alive; --match those whose file or text contains TEXT.
+Without an option every mutant runs; --retry takes those that the last full run left alive; --match those whose file or
+text contains TEXT; --sample N of them, the same ones every time, from every file and of every kind.
 
 A mutant is run against the tests that reach its place, the quickest first, until one fails, crashes or does not end.
-What survives test_mutants is tried again in test_mutants_instrumented, which sees races and accesses out of bounds.
-equivalent.txt lists mutants that cannot change a result, each with its reason; they are not counted, but named. The
-status is 0 only if at least PERCENT of the others are caught, and if none of the tried equivalents is.
+What survives test_mutants is tried again in test_mutants_instrumented, which sees races and accesses out of bounds,
+except in a sample, for which that program need not be built.
+equivalent.txt lists mutants that cannot change a result, each with its reason: they are not counted, and a sample
+leaves them out. The status is 0 only if at least PERCENT of the others are caught, and none of the equivalents is.
 """
 import argparse
 import collections
@@ -30,19 +31,22 @@ class Tests:
     """The tests of one program, and which of them reach a place."""
 
     def __init__(self, program, slower):
-        self.program, self.slower = program, slower
+        self.program, self.slower, self.ran = program, slower, False
         self.ms, self.of_place = {}, collections.defaultdict(list)
+        self.passed = set()  # groups of tests that did, with no mutant
 
-    def find_out(self, cache):
+    def find_out(self, cache, pool):
+        def run_shard(shard):
+            part = cache.with_suffix(f".{shard}")
+            more = environment(FER_MUTANT_REACH=part, GTEST_TOTAL_SHARDS=SHARDS, GTEST_SHARD_INDEX=shard)
+            subprocess.run([self.program, "--gtest_brief=1"], check=True, stdout=subprocess.DEVNULL, env=more)
+            text = part.read_text()
+            part.unlink()
+            return text
+
         if not cache.exists() or cache.stat().st_mtime < self.program.stat().st_mtime:
-            text = ""
-            for shard in range(SHARDS):
-                part = cache.with_suffix(".part")
-                subprocess.run([self.program, "--gtest_brief=1"], check=True, stdout=subprocess.DEVNULL,
-                               env=environment(FER_MUTANT_REACH=part, GTEST_TOTAL_SHARDS=SHARDS, GTEST_SHARD_INDEX=shard))
-                text += part.read_text()
-                part.unlink()
-            cache.write_text(text)
+            cache.write_text("".join(pool.map(run_shard, range(SHARDS))))
+        self.ran = True
         for line in cache.read_text().splitlines():
             test, ms, *places = line.split()
             self.ms[test] = int(ms)
@@ -61,20 +65,33 @@ class Tests:
     def verdict(self, place):
         """How the mutant was caught, or None."""
         for group in self.groups(place):
-            seconds = self.slower * (5 + sum(map(self.ms.get, group)) / 100)
-
-            def limit(seconds=int(seconds)):
-                resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            command = [self.program, "--gtest_brief=1", "--gtest_fail_fast", "--gtest_filter=" + ":".join(group)]
-            try:
-                status = subprocess.run(command, env=environment(FER_MUTANT=place), stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL, preexec_fn=limit, timeout=20 * seconds).returncode
-            except subprocess.TimeoutExpired:
-                return "hung"
-            if status:
-                return "failed" if status == 1 else "hung" if status in (-9, -24) else "crashed"
+            how = self.run(group, place)
+            if how and not self.passes(group):
+                raise RuntimeError(f"{self.program.name} with no mutant: not all pass of {group}")
+            if how:
+                return how
         return None
+
+    def passes(self, group):
+        """Whether the tests of a group pass with no mutant. find_out() saw to it for the program that it ran."""
+        if not self.ran and tuple(group) not in self.passed and self.run(group, -1) is None:
+            self.passed.add(tuple(group))
+        return self.ran or tuple(group) in self.passed
+
+    def run(self, group, place):
+        """How the tests of a group ended with a mutant: None if they passed."""
+        seconds = int(self.slower * (5 + sum(map(self.ms.get, group)) / 100))
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        command = [self.program, "--gtest_brief=1", "--gtest_fail_fast", "--gtest_filter=" + ":".join(group)]
+        try:
+            status = subprocess.run(command, env=environment(FER_MUTANT=place), stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL, preexec_fn=limit, timeout=20 * seconds).returncode
+        except subprocess.TimeoutExpired:
+            return "hung"
+        return None if status == 0 else "failed" if status == 1 else "hung" if status in (-9, -24) else "crashed"
 
 
 def environment(**more):
@@ -116,9 +133,10 @@ def arguments():
 
 def main():
     args, begin = arguments(), time.monotonic()
+    pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
     plain = Tests(args.programs / "test_mutants", slower=1)
     instrumented = Tests(args.programs / "test_mutants_instrumented", slower=4)
-    plain.find_out(args.seeded / "reach.txt")
+    plain.find_out(args.seeded / "reach.txt", pool)
     instrumented.ms, instrumented.of_place = plain.ms, plain.of_place
     print(f"{len(plain.ms)} tests pass with no mutant, {time.monotonic() - begin:.0f} s")
 
@@ -131,16 +149,15 @@ def main():
         points = [p for p in points if p["id"] in alive]
     points = [p for p in points if args.match in describe(p)]
     if args.sample:
-        points = sample(points, args.sample)
+        points = sample([p for p in points if (p["file"], p["text"]) not in equivalents], args.sample)
 
     def verdict_of(p):
-        return plain.verdict(p["id"]) or instrumented.verdict(p["id"])
+        return plain.verdict(p["id"]) or (None if args.sample else instrumented.verdict(p["id"]))
 
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for p, verdict in zip(points, pool.map(verdict_of, points)):
-            p["verdict"] = verdict
-            if verdict is None and (p["file"], p["text"]) not in equivalents:
-                print("alive:", describe(p), "" if plain.of_place[p["id"]] else "(no test comes here)", flush=True)
+    for p, verdict in zip(points, pool.map(verdict_of, points)):
+        p["verdict"] = verdict
+        if verdict is None and (p["file"], p["text"]) not in equivalents:
+            print("alive:", describe(p), "" if plain.of_place[p["id"]] else "(no test comes here)", flush=True)
     if not args.sample and not args.match:
         alive_file.write_text(json.dumps([p["id"] for p in points if p["verdict"] is None]))
     return report(points, equivalents, unknown, args.least, time.monotonic() - begin)
@@ -165,8 +182,9 @@ def report(points, equivalents, unknown, least, seconds):
     caught = sum(p["verdict"] is not None for p in counted)
     how = collections.Counter(p["verdict"] for p in counted if p["verdict"])
     rate = 100 * caught / max(1, len(counted))
-    print(f"{caught} of {len(counted)} mutants caught, {rate:.1f} % (least {least:g}); "
-          f"{', '.join(f'{n} {what}' for what, n in how.items())}; {len(points) - len(counted)} equivalent; {seconds:.0f} s")
+    print(f"{caught} of {len(counted)} mutants caught, {rate:.1f} % (least {least:g}): "
+          f"{', '.join(f'{n} {what}' for what, n in sorted(how.items()))}. "
+          f"{len(points) - len(counted)} equivalent ones left out. {seconds:.0f} s")
     return 1 if wrong or rate < least else 0
 
 
