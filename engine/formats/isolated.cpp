@@ -24,7 +24,7 @@ constexpr double kSlower = 1;
 
 enum Exit : int { kDone = 0, kError = 3 };
 
-std::size_t address_space_now() {
+[[maybe_unused]] std::size_t address_space_now() {
     std::size_t pages = 0;
     std::ifstream("/proc/self/statm") >> pages;
     return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));

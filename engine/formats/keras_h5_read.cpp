@@ -1,21 +1,17 @@
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/core/file.hpp"
 #include "engine/core/text.hpp"
 #include "engine/formats/file_kind.hpp"
-#include "engine/formats/hdf5_handle.hpp"
-#include "engine/formats/isolated.hpp"
-#include "engine/formats/keras_h5.hpp"
+#include "engine/formats/keras_h5_contents.hpp"
 #include "engine/formats/keras_zip.hpp"
 
 namespace fer {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{4} << 30;
 constexpr std::size_t kMaxObjects = 65536;
@@ -56,30 +52,20 @@ class H5Reader {
 public:
     H5Reader(hid_t file, std::string name, std::uint64_t bytes) : file_(file), name_(std::move(name)), bytes_(bytes) {}
 
-    struct Found {
-        std::string name;
-        Shape shape;
-        Hdf5Handle dataset;
-    };
-    struct Group {
-        std::string name;
-        std::vector<Found> tensors;
-    };
+    using Group = H5Contents::Group;
 
-    KerasLayout layout = KerasLayout::kByName;
-    std::string keras_version, config;
-    std::vector<Group> groups;
+    H5Contents contents;
 
     void read() {
         const Hdf5Handle root = open_group(file_, "/");
         const bool whole = has_child(root.id(), "model_weights");
-        config = text_attribute(root.id(), "model_config");
-        keras_version = text_attribute(root.id(), "keras_version");
+        contents.config = text_attribute(root.id(), "model_config");
+        contents.keras_version = text_attribute(root.id(), "keras_version");
         if (whole || H5Aexists(root.id(), "layer_names") > 0 || H5Aexists(root.id(), "layer_names0") > 0) {
             const Hdf5Handle weights = whole ? open_child(root.id(), "model_weights") : open_group(file_, "/");
             read_by_name(weights.id());
         } else if (has_child(root.id(), "layers") || has_child(root.id(), "_layer_checkpoint_dependencies")) {
-            layout = KerasLayout::kByContainer;
+            contents.layout = KerasLayout::kByContainer;
             walk_containers(root.id(), "", 0);
         } else {
             damaged(name_, "it is an HDF5 file without Keras's layer names: other programs use the format too");
@@ -197,8 +183,8 @@ private:
     }
 
     void read_by_name(hid_t weights) {
-        if (keras_version.empty()) {
-            keras_version = text_attribute(weights, "keras_version");
+        if (contents.keras_version.empty()) {
+            contents.keras_version = text_attribute(weights, "keras_version");
         }
         std::set<std::string> seen;
         for (const std::string& layer : names(weights, "layer_names")) {
@@ -206,9 +192,9 @@ private:
                 fail(fmt::format("layer '{}' stands twice in its list", layer));
             }
             const Hdf5Handle group = open_child(weights, layer);
-            groups.push_back({layer, {}});
+            contents.groups.push_back({layer, {}});
             for (const std::string& weight : names(group.id(), "weight_names")) {
-                take_tensor(groups.back(), open_dataset(group.id(), weight), weight);
+                take_tensor(contents.groups.back(), open_dataset(group.id(), weight), weight);
             }
         }
     }
@@ -297,9 +283,9 @@ private:
     }
 
     void take_vars(hid_t vars, const std::string& path) {
-        groups.push_back({path, {}});
+        contents.groups.push_back({path, {}});
         for (std::size_t i = 0; has_child(vars, std::to_string(i)); ++i) {
-            take_tensor(groups.back(), open_dataset(vars, std::to_string(i)), std::to_string(i));
+            take_tensor(contents.groups.back(), open_dataset(vars, std::to_string(i)), std::to_string(i));
         }
     }
 
@@ -325,71 +311,6 @@ private:
     std::size_t tensors_ = 0, objects_ = 0;
     std::uint64_t total_ = 0;
 };
-
-constexpr std::size_t kAlign = 64;
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-
-/// u64 length of the index, the index (JSON), the tensors, each on a multiple of 64.
-void leave(const H5Reader& reader, SharedMemory& memory) {
-    Json index{{"layout", static_cast<int>(reader.layout)},
-               {"version", reader.keras_version},
-               {"config", reader.config},
-               {"groups", Json::array()}};
-    std::size_t end = 0;
-    for (const auto& group : reader.groups) {
-        Json tensors = Json::array();
-        for (const auto& tensor : group.tensors) {
-            Json shape = Json::array();
-            for (int i = 0; i < tensor.shape.rank(); ++i) {
-                shape.push_back(tensor.shape[i]);
-            }
-            tensors.push_back({tensor.name, shape, end});
-            end = aligned(end + static_cast<std::size_t>(tensor.shape.count()) * sizeof(float));
-        }
-        index["groups"].push_back({group.name, tensors});
-    }
-    const std::string text = index.dump(-1, ' ', false, Json::error_handler_t::replace);
-    const std::size_t begin = aligned(sizeof(std::uint64_t) + text.size());
-    char* bytes = memory.resize(begin + end);
-    const std::uint64_t length = text.size();
-    std::memcpy(bytes, &length, sizeof length);
-    std::memcpy(bytes + sizeof length, text.data(), text.size());
-    std::size_t at = begin;
-    for (const auto& group : reader.groups) {
-        for (const auto& tensor : group.tensors) {
-            if (H5Dread(tensor.dataset.id(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes + at) < 0) {
-                throw DataError(fmt::format("the tensor '{}' cannot be read", tensor.name));
-            }
-            at = begin + aligned(at - begin + static_cast<std::size_t>(tensor.shape.count()) * sizeof(float));
-        }
-    }
-}
-
-KerasFile from_index(const IsolatedBytes& shared) {
-    std::uint64_t length = 0;
-    std::memcpy(&length, shared.data.get(), sizeof length);
-    const Json index = Json::parse(shared.data.get() + sizeof length, shared.data.get() + sizeof length + length);
-    const std::size_t begin = aligned(sizeof length + length);
-    KerasFile file{.layout = static_cast<KerasLayout>(index.at("layout").get<int>()),
-                   .keras_version = index.at("version"),
-                   .config = index.at("config"),
-                   .groups = {},
-                   .storage = shared.data};
-    for (const Json& group : index.at("groups")) {
-        file.groups.push_back({group.at(0), {}});
-        for (const Json& tensor : group.at(1)) {
-            Shape shape;
-            for (const Json& extent : tensor.at(1)) {
-                shape.push_back(extent.get<std::int64_t>());
-            }
-            const auto* values =
-                reinterpret_cast<const float*>(shared.data.get() + begin + tensor.at(2).get<std::size_t>());
-            file.groups.back().tensors.push_back(
-                {tensor.at(0), shape, {values, static_cast<std::size_t>(shape.count())}});
-        }
-    }
-    return file;
-}
 
 /// A file on disk, or the bytes of one.
 Hdf5Handle open_h5(const std::string& path, std::string* image) {
@@ -418,10 +339,10 @@ void read_here(const fs::path& path, bool zip, SharedMemory& memory) {
     H5Reader reader(file.id(), name, size);
     reader.read();
     if (zip) {
-        reader.config = archive.config;
-        reader.keras_version = archive.keras_version;
+        reader.contents.config = archive.config;
+        reader.contents.keras_version = archive.keras_version;
     }
-    leave(reader, memory);
+    leave(reader.contents, memory);
 }
 
 }  // namespace
@@ -440,8 +361,8 @@ KerasFile read_keras(const fs::path& path) {
     }
     const Isolation limits{.cpu_seconds = 0.08 + 20e-9 * static_cast<double>(size),
                            .memory_bytes = (std::size_t{64} << 20) + 4 * static_cast<std::size_t>(size)};
-    return from_index(run_isolated(path.filename().string(), limits,
-                                   [&](SharedMemory& memory) { read_here(path, kind == FileKind::kZip, memory); }));
+    return take(run_isolated(path.filename().string(), limits,
+                             [&](SharedMemory& memory) { read_here(path, kind == FileKind::kZip, memory); }));
 }
 
 }  // namespace fer

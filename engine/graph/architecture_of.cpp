@@ -43,7 +43,7 @@ Shape without_batch(const Shape& shape) {
 
 class Reader {
 public:
-    explicit Reader(const Step& step) : step_(step), graph_(step.graph) {
+    explicit Reader(const Step& step) : graph_(step.graph) {
         for (const Node& node : graph_.nodes()) {
             if (node.kind == OpKind::kL2Penalty) {
                 for (const ValueId kernel : node.inputs) {
@@ -120,7 +120,6 @@ private:
         spec.trainable = trained;
     }
 
-    const Step& step_;
     const Graph& graph_;
     std::map<ValueId, float> l2_;
 };

@@ -85,7 +85,7 @@ Padding LayerConfig::padding() const {
 }
 
 std::string LayerConfig::activation() const {
-    const std::string name = text("activation", "linear");
+    std::string name = text("activation", "linear");
     if (name != "relu" && name != "relu6" && name != "linear" && name != "softmax") {
         refuse(fmt::format("its activation is '{}'; relu, relu6, linear and softmax are supported", name));
     }

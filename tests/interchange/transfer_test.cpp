@@ -77,7 +77,8 @@ private:
         const RandomStream random(kGoldenSeed, 0, kGoldenImageStream);
         std::vector<float> pixels(static_cast<std::size_t>(kBatch * side * side * 3));
         for (std::size_t i = 0; i < pixels.size(); ++i) {
-            pixels[i] = 2.0f * random.uniform(i) - 1.0f;
+            const auto image = i / (pixels.size() / kBatch);
+            pixels[i] = (2.0f * random.uniform(i) - 1.0f) / static_cast<float>(1u << image);
         }
         return pixels;
     }
@@ -226,7 +227,8 @@ TEST(Transfer, FullSizeParity) {
     if (folder == nullptr) {
         GTEST_SKIP() << "FER_PARITY names no folder (tests/golden/full_parity.sh)";
     }
-    fmt::print("| network | parameters | largest logit difference | gradient NMSE |\n|---|---:|---:|---:|\n");
+    fmt::print("| network | parameters | largest logit difference | gradient NMSE | Keras in float32 |\n");
+    fmt::print("|---|---:|---:|---:|---:|\n");
     for (const std::string name : kNetworks) {
         SCOPED_TRACE(name);
         const models::Model& model = models::find(name);
@@ -245,8 +247,11 @@ TEST(Transfer, FullSizeParity) {
         for (const auto& [variable, gradient] : network.gradients()) {
             error += nmse(gradient, golden.get<float>("gradient/" + variable), size);
         }
-        EXPECT_LE(difference, kLogitTolerance);
-        EXPECT_LE(error, kGradientTolerance * size);
+        // A ReLU at its kink falls to one side in float32: nobody can be sharper than that.
+        const double own = std::stod(golden.metadata().at("keras_float32"));
+        const double own_logits = std::stod(golden.metadata().at("keras_float32_logits"));
+        EXPECT_LE(difference, std::max(kLogitTolerance, 4 * own_logits));
+        EXPECT_LE(error, std::max(kGradientTolerance, 4 * own) * size);
         for (std::int64_t image = 0; image < kBatch; ++image) {
             const auto top = [&](std::span<const float> values) {
                 std::vector<int> order(models::kClasses);
@@ -259,7 +264,8 @@ TEST(Transfer, FullSizeParity) {
             };
             EXPECT_EQ(top(logits), top(want)) << "image " << image;
         }
-        fmt::print("| `{}` | {} | {:.2g} | {:.2g} |\n", name, model.total, difference, error / size);
+        fmt::print("| `{}` | {} | {:.2g} | {:.2g} | {:.2g}, {:.2g} |\n", name, model.total, difference, error / size,
+                   own_logits, own);
     }
 }
 

@@ -72,7 +72,7 @@ std::vector<std::string> numbered(int count) {
 /// Seven outputs without names could be in either of two orders: the file does not say, so a person must.
 std::vector<std::string> class_names(const ImportFlags& flags, int outputs) {
     if (!flags.classes.empty()) {
-        const auto names = split(flags.classes);
+        std::vector<std::string> names = split(flags.classes);
         FER_CHECK(static_cast<int>(names.size()) == outputs, "--classes: {} names for {} outputs", names.size(),
                   outputs);
         FER_CHECK(std::set(names.begin(), names.end()).size() == names.size(), "--classes: a name stands twice");

@@ -1,5 +1,6 @@
 #include "tools/fer/network.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "engine/core/text.hpp"
@@ -118,6 +119,12 @@ std::string load_starting_weights(const Config& config, const Session& session) 
     const auto all = session.step().variables.size();
     return fmt::format("{} of {} variables start from {}{}", count, all, path,
                        static_cast<std::size_t>(count) == all ? "" : ", the others are drawn");
+}
+
+bool has_random_trunk(const Config& config, const Session& session) {
+    return config.train.weights == "none" && std::ranges::any_of(session.step().variables, [](const Variable& v) {
+               return !v.trainable && v.init != Init::kZeros && v.init != Init::kOnes;
+           });
 }
 
 }  // namespace fer::tool

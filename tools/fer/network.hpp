@@ -23,11 +23,15 @@ Network find_network(Config& config, const std::string& resume);
 /// train.freeze as a number of layers; -1 if it says nothing. UsageError for a layer the network lacks.
 int layers_to_freeze(const Config& config, const Network& network);
 
-/// train.weights as the file it leads to now: a run folder or its link may lead elsewhere later. DataError if there is none.
+/// train.weights as the file it leads to now: a run folder or its link may lead elsewhere later. DataError if there is
+/// none.
 void resolve_weights(Config& config);
 
-/// Copies train.weights over the starting values. A trunk leaves the head as it was drawn. Returns what was done, in words;
-/// empty: nothing. DataError if they do not fit.
+/// Copies train.weights over the starting values. A trunk leaves the head as it was drawn. Returns what was done, in
+/// words; empty: nothing. DataError if they do not fit.
 std::string load_starting_weights(const Config& config, const Session& session);
+
+/// A frozen kernel that was only drawn at random teaches nothing: pretrained weights belong there.
+bool has_random_trunk(const Config& config, const Session& session);
 
 }  // namespace fer::tool

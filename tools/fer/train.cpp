@@ -166,23 +166,6 @@ void set_preprocess(Run& run, const Network& network, StepOptions& step) {
     run.card.bilinear = step.input.bilinear;
 }
 
-void note_unless_empty(const std::string& text) {
-    if (!text.empty()) {
-        note(text);
-    }
-}
-
-/// A frozen kernel that was only drawn at random teaches nothing: pretrained weights belong there.
-void warn_of_random_trunk(const Session& session, const Config& config) {
-    const bool frozen =
-        config.train.weights == "none" && std::ranges::any_of(session.step().variables, [](const Variable& v) {
-            return !v.trainable && v.init != Init::kZeros && v.init != Init::kOnes;
-        });
-    if (frozen) {
-        warn("the frozen part of this network has random weights: no pretrained weights are loaded");
-    }
-}
-
 void open_run(Run& run, const TrainFlags& flags) {
     if (flags.resume.empty()) {
         resolve_weights(run.config);
@@ -217,7 +200,9 @@ void open_run(Run& run, const TrainFlags& flags) {
     run.manifest.device = device.name();
     run.manifest.hardware = runtime.description();
     run.manifest.precision = name_of(step.precision);
-    warn_of_random_trunk(*run.session, run.config);
+    if (has_random_trunk(run.config, *run.session)) {
+        warn("the frozen part of this network has random weights: --weights FILE starts from pretrained ones");
+    }
     if (flags.resume.empty()) {
         load_starting_weights(run.config, *run.session);  // what does not fit shows before a folder is made
     }
@@ -362,7 +347,9 @@ int train(const Program& program, const TrainFlags& flags) {
         trainer.resume();
         tell_if_done(trainer.progress(), run.config.train.epochs);
     } else {
-        note_unless_empty(load_starting_weights(run.config, *run.session));
+        if (const std::string done = load_starting_weights(run.config, *run.session); !done.empty()) {
+            note(done);
+        }
     }
     write_file(run.folder / "config.toml", to_toml(run.config));
     write_manifest(run.folder, run.manifest, run.config, trainer.progress());
