@@ -101,7 +101,7 @@ public:
 #endif
     }
     std::string_view fusions() const override {
-        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,gray,input,shadow,hoist";
+        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,shadow,hoist";
     }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];
