@@ -27,6 +27,7 @@ constexpr std::array kRules{
     FusionRule{"norm_mask",  "the gradient of a ReLU before a batch norm into the gradient of that",                     kStep,    rewrite::fuse_norm_mask, nullptr},
     FusionRule{"norm_sums",  "the statistics of a batch norm into the convolution before it",                            kStep,    rewrite::fuse_norm_sums, nullptr},
     FusionRule{"loss",       "the gradient of the softmax cross-entropy into the loss",                                  kStep,    rewrite::fuse_loss, nullptr},
+    FusionRule{"l2",         "the gradient of an L2 penalty added onto the other gradient of its kernel",                kStep,    rewrite::fuse_l2, nullptr},
     FusionRule{"gray",       "three equal channels into a first convolution of one, its weights summed over them",       kStep,    rewrite::fuse_gray, nullptr},
     FusionRule{"input",      "augmentation, scaling and casts into the gather of the batch, or into its resizing",       kStep,    rewrite::fuse_input, nullptr},
     FusionRule{"shadow",     "the casts of trained weights into the optimizer, which writes both",                       kPrepare, nullptr, rewrite::prepare_shadow},

@@ -17,6 +17,7 @@ int fuse_norm_pool(Graph&);
 int fuse_norm_mask(Graph&);
 int fuse_norm_sums(Graph&);
 int fuse_loss(Graph&);
+int fuse_l2(Graph&);
 int fuse_gray(Graph&);
 int fuse_input(Graph&);
 

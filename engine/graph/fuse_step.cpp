@@ -1,5 +1,6 @@
 // Rewrites of a whole step.
 #include <algorithm>
+#include <optional>
 
 #include "engine/graph/fuse_rules.hpp"
 #include "engine/graph/op_table.hpp"
@@ -117,6 +118,53 @@ int fuse_loss(Graph& graph) {
         number_writers(graph);
         drop_casts(graph, static_cast<std::size_t>(at));
         ++count;
+    }
+    return count;
+}
+
+namespace {
+
+/// A gradient of a parameter that is the sum of the gradient of its L2 penalty and of another.
+struct Penalized {
+    std::size_t penalty = 0;  // place of the node
+    ValueId other = kNoValue;
+};
+
+std::optional<Penalized> penalized(Graph& graph, const Node& sum) {
+    if (sum.kind != OpKind::kAdd || sum.inputs.size() != 2 || graph.value(sum.outputs[0]).role != Role::kGradient) {
+        return std::nullopt;
+    }
+    for (const std::size_t k : {0, 1}) {
+        const Node* penalty = writer_of(graph, sum.inputs[k]);
+        const ValueId other = sum.inputs[1 - k];
+        if (penalty != nullptr && penalty->kind == OpKind::kL2Grad && writer_of(graph, other) != nullptr &&
+            only_reader(graph, sum.inputs[k]) >= 0 && only_reader(graph, other) >= 0) {
+            return Penalized{static_cast<std::size_t>(penalty - graph.nodes().data()), other};
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+// Whoever computes the other gradient writes it to its place; the penalty's is added there where the sum stood.
+int fuse_l2(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        Node& sum = graph.nodes()[i];
+        const std::optional<Penalized> found = penalized(graph, sum);
+        if (!found) {
+            continue;
+        }
+        const ValueId gradient = sum.outputs[0];
+        std::ranges::replace(writer_of(graph, found->other)->outputs, found->other, gradient);
+        sum = graph.nodes()[found->penalty];
+        sum.outputs.clear();
+        sum.state = {gradient};
+        graph.nodes().erase(graph.nodes().begin() + static_cast<std::ptrdiff_t>(found->penalty));
+        number_writers(graph);
+        ++count;
+        --i;
     }
     return count;
 }

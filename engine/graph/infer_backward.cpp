@@ -137,9 +137,14 @@ Infos infer_unflatten(const OpDesc& op) {
     return {{shape, op.in[0].dtype}};
 }
 
-// (w, dloss) -> 2 * factor * dloss * w
+// (w, dloss) -> 2 * factor * dloss * w; or added to a gradient that is there already: (w, dloss; dw)
 Infos infer_l2_grad(const OpDesc& op) {
     expect_inputs(op, 2, 2);
+    if (!op.state.empty()) {
+        FER_CHECK(op.state.size() == 1 && op.state[0] == op.in[0], "adds to one gradient of {} {}",
+                  op.in[0].shape.str(), name_of(op.in[0].dtype));
+        return {};
+    }
     return like_input(op);
 }
 

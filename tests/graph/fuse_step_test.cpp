@@ -125,6 +125,24 @@ TEST(FuseStep, TheLossGivesItsGradient) {
     EXPECT_EQ(kinds(apart.graph)["cast"] - kinds(step.graph)["cast"], 1) << "the other one is dead, and no longer read";
 }
 
+TEST(FuseStep, ThePenaltyAddsToTheGradient) {
+    const Step apart = training_step(models::custom_cnn, options("off"));
+    const Step step = training_step(models::custom_cnn, options("l2"));
+    EXPECT_EQ(kinds(step.graph)["l2_grad"], 4);
+    EXPECT_EQ(kinds(apart.graph)["add"] - kinds(step.graph)["add"], 4);
+    for (const Node& node : step.graph.nodes()) {
+        if (node.kind == OpKind::kL2Grad) {
+            ASSERT_EQ(node.state.size(), 1u);
+            const Value& gradient = step.graph.value(node.state[0]);
+            EXPECT_EQ(gradient.role, Role::kGradient);
+            EXPECT_EQ(gradient.of, node.inputs[0]);
+            const Node& writer = step.graph.nodes()[static_cast<std::size_t>(gradient.writer)];
+            EXPECT_EQ(writer.kind, OpKind::kConv2dWgrad);
+            EXPECT_LT(&writer, &node) << "adds to what is not there yet";
+        }
+    }
+}
+
 TEST(FuseStep, TheGatherTakesInWhatFollows) {
     StepOptions o = options("input", Precision::kBf16);
     o.input.augment.rotation = 10;

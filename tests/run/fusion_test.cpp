@@ -49,11 +49,11 @@ struct Rule {
 void PrintTo(const Rule& rule, std::ostream* out) { *out << rule.name; }
 
 const Rule kRules[] = {
-    {"fold", frozen, Expect::kRounding},           {"residual", frozen, Expect::kRounding},
-    {"norm_sums", norms, Expect::kRounding},       {"loss", norms, Expect::kSameBits},
-    {"gray", frozen, Expect::kRounding, 3},        {"input", norms, Expect::kSameBits},
-    {"input", frozen, Expect::kSameBits, 3},       {"hoist", frozen, Expect::kSameBits, 3},
-    {"shadow", norms, Expect::kSameBits, 1, true},
+    {"fold", frozen, Expect::kRounding},     {"residual", frozen, Expect::kRounding},
+    {"norm_sums", norms, Expect::kRounding}, {"loss", norms, Expect::kSameBits},
+    {"l2", norms, Expect::kRounding},        {"gray", frozen, Expect::kRounding, 3},
+    {"input", norms, Expect::kSameBits},     {"input", frozen, Expect::kSameBits, 3},
+    {"hoist", frozen, Expect::kSameBits, 3}, {"shadow", norms, Expect::kSameBits, 1, true},
 };
 
 constexpr const char* kBase = "bias,activation,norm,norm_pool,norm_mask";

@@ -140,10 +140,12 @@ Kernel l2_grad(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const T factor = T{2} * static_cast<T>(op.as<ScalarAttrs>().value) * *t.input<T>(1);
         const T* w = t.input<T>(0);
-        T* dw = t.output<T>(0);
+        const bool adds = !op.state.empty();
+        T* dw = adds ? t.updated<T>(0) : t.output<T>(0);
         parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
             for (std::int64_t i = begin; i < end; ++i) {
-                dw[i] = factor * w[i];
+                const T d = factor * w[i];
+                dw[i] = adds ? dw[i] + d : d;
             }
         });
     });

@@ -102,8 +102,10 @@ std::int64_t penalty_workspace(const OpDesc& op) {
 }
 
 Kernel penalty_gradient(const OpDesc& op) {
-    return [count = op.in[0].shape.count(), lambda = op.as<ScalarAttrs>().value](const Operands& t) {
-        l2_bwd({t.input<float>(0), t.input<float>(1), t.output<float>(0), count, lambda}, stream_of(t));
+    return [count = op.in[0].shape.count(), lambda = op.as<ScalarAttrs>().value,
+            adds = !op.state.empty()](const Operands& t) {
+        float* dw = adds ? t.updated<float>(0) : t.output<float>(0);
+        l2_bwd({t.input<float>(0), t.input<float>(1), dw, count, lambda, adds}, stream_of(t));
     };
 }
 
