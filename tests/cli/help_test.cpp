@@ -171,7 +171,8 @@ TEST_F(Look, PlansForAGpuAnywhere) {
         GTEST_SKIP() << "this build has no cuda";
     }
     const Outcome plan = ok("plan custom_cnn --device cuda --precision bf16 --batch 64");
-    for (const char* text : {"conv2d.first", "conv2d.handwritten", "cast.handwritten", "declined", "peak ", "GFLOP"}) {
+    for (const char* text :
+         {"conv2d.first", "conv2d.handwritten", "image_batch.handwritten", "declined", "peak ", "GFLOP"}) {
         EXPECT_THAT(plan.out, HasSubstr(text));
     }
     EXPECT_THAT(ok("plan custom_cnn --device cuda --precision bf16 --explain conv2d_1").out,
