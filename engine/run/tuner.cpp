@@ -90,10 +90,8 @@ public:
         for (const TensorInfo& info : op.out) {
             out_.push_back(Buffer(runtime, info.bytes()));
         }
-        for (const auto* list : {&in_, &out_}) {
-            for (const Buffer& buffer : *list) {
-                (list == &in_ ? in_addresses_ : out_addresses_).push_back(buffer.data());
-            }
+        for (const TensorInfo& info : op.state) {
+            state_.push_back(Buffer(runtime, info.bytes()));
         }
     }
 
@@ -103,7 +101,10 @@ public:
         workspace_ = Buffer(runtime_);
         workspace_ = Buffer(runtime_, bytes);
         const Kernel kernel = how.make(op_);
-        const auto enqueue = [&] { kernel({in_addresses_, out_addresses_, {}, workspace_.data(), runtime_.queue()}); };
+        const std::vector<void*> in = addresses(in_);
+        const std::vector<void*> out = addresses(out_);
+        const std::vector<void*> state = addresses(state_);
+        const auto enqueue = [&] { kernel({in, out, state, workspace_.data(), runtime_.queue()}); };
         enqueue();  // kernels set themselves up
         std::vector<std::vector<char>> results;
         for (std::size_t i = 0; i < out_.size(); ++i) {
@@ -116,6 +117,14 @@ public:
     }
 
 private:
+    static std::vector<void*> addresses(const std::vector<Buffer>& buffers) {
+        std::vector<void*> all;
+        for (const Buffer& buffer : buffers) {
+            all.push_back(buffer.data());
+        }
+        return all;
+    }
+
     /// The median of a few groups of runs, recorded as a step is.
     double repeated(const std::function<void()>& enqueue) {
         const auto repeat = [&] {
@@ -135,8 +144,7 @@ private:
 
     const OpDesc& op_;
     Runtime& runtime_;
-    std::vector<Buffer> in_, out_;
-    std::vector<void*> in_addresses_, out_addresses_;
+    std::vector<Buffer> in_, out_, state_;
     Buffer workspace_;
 };
 
@@ -151,7 +159,7 @@ std::vector<const Implementation*> candidates(const Device& device, const OpDesc
 }
 
 bool can_be_drawn(const OpDesc& op) {
-    return op.state.empty() && std::ranges::all_of(op.in, [](const TensorInfo& t) { return is_float(t.dtype); }) &&
+    return std::ranges::all_of(op.in, [](const TensorInfo& t) { return is_float(t.dtype); }) &&
            std::ranges::all_of(op.out, [](const TensorInfo& t) { return is_float(t.dtype) && t.shape.count() > 0; });
 }
 

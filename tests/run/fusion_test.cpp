@@ -113,7 +113,7 @@ protected:
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
     const Rule& rule = std::get<2>(info.param);
     return fmt::format("{}_{}_{}_{}", std::get<0>(info.param), name_of(std::get<1>(info.param)), rule.name,
-                       rule.model == norms ? "norms" : "frozen");
+                       *rule.model.target<void (*)(Net&)>() == norms ? "norms" : "frozen");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Fusion, ::testing::ValuesIn(cases()), case_name);

@@ -136,6 +136,12 @@ TEST_F(Cudnn, RefusesInWords) {
     op = conv(24, 64, 128, 3, {}, DType::kBF16);
     op.out[0].dtype = DType::kF32;
     EXPECT_EQ(cudnn_conv2d()[0].refuses(op), "a result of another type than its operands");
+    op = conv(24, 64, 128, 3, {}, DType::kBF16);
+    op.in.push_back(op.out[0]);
+    EXPECT_EQ(cudnn_conv2d()[0].refuses(op), "adds no residual");
+    op = conv(24, 64, 128, 3, {}, DType::kBF16);
+    op.in.push_back(op.out[0]);
+    EXPECT_EQ(cudnn_conv2d()[0].refuses(op), "adds no residual");
     op = conv(24, 64, 128, 3, {}, DType::kF64);
     EXPECT_EQ(cudnn_conv2d()[0].refuses(op), "float64 is for checks on the cpu");
 }

@@ -91,12 +91,15 @@ Kernel statistics_pass(const OpDesc& op) {
         batch_norm_stats(a, stream_of(t));
     };
 }
+
+}  // namespace
+
 std::int64_t statistics_workspace(const OpDesc& op) {
     const Shape& y = op.out[0].shape;
     return op.as<ConvAttrs>().statistics ? static_cast<std::int64_t>(batch_norm_workspace(rows_of(y), channels_of(y)))
                                          : 0;
 }
-/// For kernels whose epilogue has none.
+
 Kernel with_statistics(const OpDesc& op, Kernel convolution) {
     if (!op.as<ConvAttrs>().statistics) {
         return convolution;
@@ -106,6 +109,8 @@ Kernel with_statistics(const OpDesc& op, Kernel convolution) {
         statistics(t);
     };
 }
+
+namespace {
 
 Conv2d conv2d_args(const OpDesc& op) {
     const auto& attrs = op.as<ConvAttrs>();

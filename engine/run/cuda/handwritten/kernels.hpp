@@ -66,4 +66,9 @@ List update_loss_scale();
 List metrics();
 List advance();
 
+/// A convolution whose epilogue has no sums for the batch norm behind it, with a pass over y after it where the node
+/// asks for statistics; that pass needs so much of the node's scratch memory, all of which is free by then.
+Kernel with_statistics(const OpDesc& op, Kernel convolution);
+std::int64_t statistics_workspace(const OpDesc& op);
+
 }  // namespace fer::FER_PORT::handwritten

@@ -1,8 +1,10 @@
 // Convolutions by cuDNN. Its filters are (k, kh, kw, c), ours (kh, kw, c, k): the transpose of one matrix, made in
 // scratch memory. With 16-bit operands it adds a bias, and writes weight gradients, in that type: both are rounded.
+#include <algorithm>
 #include <map>
 
 #include "engine/run/cuda/handwritten/common.hpp"
+#include "engine/run/cuda/handwritten/kernels.hpp"
 #include "engine/run/cuda/libraries/cudnn.hpp"
 #include "engine/run/cuda/libraries/lists.hpp"
 #include "engine/run/cuda/libraries/workspace.hpp"
@@ -187,8 +189,8 @@ Refusal shape_refusal(const OpDesc& op, const Problem& p) {
     if (op.kind != OpKind::kConv2dWgrad && op.out[0].dtype != p.dtype) {
         return "a result of another type than its operands";
     }
-    if (op.kind == OpKind::kConv2d && op.out.size() > 1) {
-        return "does not sum for a batch norm";
+    if (op.kind == OpKind::kConv2d && op.in.size() > 3) {
+        return "adds no residual";
     }
     if (p.x.count() == 0 || p.w.count() == 0 || p.y.count() == 0) {
         return "an empty tensor";
@@ -230,7 +232,8 @@ Scratch scratch(const OpDesc& op) {
     s.bias_gradient =
         parts.add(bias_gradient ? static_cast<std::int64_t>(bias_grad_workspace(rows_of(p.y), channels_of(p.y))) : 0);
     s.engine = parts.add(engines(D, p)[Rank].workspace);
-    s.bytes = parts.bytes();
+    s.bytes =
+        op.kind == OpKind::kConv2d ? std::max(parts.bytes(), handwritten::statistics_workspace(op)) : parts.bytes();
     return s;
 }
 
@@ -260,7 +263,7 @@ void turn(const Shape& w, const void* from, DType from_type, void* to, DType to_
 template <std::size_t Rank>
 Kernel make_forward(const OpDesc& op) {
     const Problem p = forward_problem(op);
-    return [p, s = scratch<kForward, Rank>(op), engine = engines(kForward, p)[Rank]](const Operands& t) {
+    const auto run = [p, s = scratch<kForward, Rank>(op), engine = engines(kForward, p)[Rank]](const Operands& t) {
         const cudaStream_t stream = stream_of(t);
         turn(p.w, t.in[1], p.dtype, at(t.workspace, s.filters), p.dtype, false, stream);
         std::vector<std::int64_t> ids{kX, kW, kY};
@@ -276,6 +279,7 @@ Kernel make_forward(const OpDesc& op) {
         }
         execute(engine, ids, addresses, at(t.workspace, s.engine), stream);
     };
+    return handwritten::with_statistics(op, run);
 }
 
 template <std::size_t Rank>
