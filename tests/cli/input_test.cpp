@@ -129,7 +129,7 @@ TEST_F(Input, ClassesThatAreEmptyMissingOrTooFew) {
     fails(3, train_ + "set", "set: class 'sad' is in test/ but not in train/");
     fs::rename(*this / "set/test/sad", *this / "set/test/sad ");
     fs::remove_all(*this / "set/test/sad ");
-    EXPECT_THAT(fails(2, train_ + "set", "the data has 6 classes").first_line(), HasSubstr("the networks have 7"));
+    EXPECT_THAT(fails(2, train_ + "set", "the data has 6 classes").first_line(), HasSubstr("the network has 7"));
     EXPECT_FALSE(fs::exists(*this / "runs"));
 }
 

@@ -24,6 +24,16 @@ else
     flags+=(-isystem "$cuda")
 fi
 
+# libhdf5 keeps its headers in a folder of its own.
+if hdf5=$(pkg-config --cflags-only-I hdf5 2>/dev/null); then
+    for folder in $hdf5; do
+        flags+=(-isystem "${folder#-I}")
+    done
+else
+    echo "libhdf5 is not installed: the headers on it are left out"
+    headers=$(grep -v -E '^engine/formats/(hdf5_handle|keras_h5_contents)\.hpp$' <<<"$headers")
+fi
+
 compile() {
     local header=$1 emulated=()
     shift

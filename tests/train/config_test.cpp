@@ -183,7 +183,7 @@ Config all_changed() {
     const std::map<std::string_view, std::string_view> choices{
         {"data.split", "official"},         {"augment.fill_mode", "reflect"}, {"augment.affine_mode", "centred"},
         {"train.class_weight", "balanced"}, {"train.precision", "fp16"},      {"optimizer.name", "sgd"},
-        {"data.preprocess", "backbone"},    {"data.resize", "nearest"}};
+        {"data.preprocess", "backbone"},    {"data.resize", "nearest"},       {"train.weights", "a.safetensors"}};
     for (const Setting& s : settings()) {
         const Field field = s.field(config);
         if (auto* const* text = std::get_if<std::string*>(&field)) {
