@@ -32,6 +32,7 @@ constexpr std::array kRules{
     FusionRule{"input",      "augmentation, scaling and casts into the gather of the batch, or into its resizing",       kStep,    rewrite::fuse_input, nullptr},
     FusionRule{"shadow",     "the casts of trained weights into the optimizer, which writes both",                       kPrepare, nullptr, rewrite::prepare_shadow},
     FusionRule{"hoist",      "what no step changes out of the step",                                                     kPrepare, nullptr, rewrite::prepare_hoist},
+    FusionRule{"early_update", "not fused but split off: a large layer's update, to run beside the backward pass",       kPrepare, nullptr, rewrite::prepare_early_update},
 };
 // clang-format on
 

@@ -24,6 +24,7 @@ int fuse_input(Graph&);
 // of what a step need not repeat
 int prepare_shadow(Graph& step, Graph& prepared);
 int prepare_hoist(Graph& step, Graph& prepared);
+int prepare_early_update(Graph& step, Graph& prepared);
 
 /// The only node reading `value`, or -1 when it has several readers, none, or is wanted by the caller.
 int only_reader(const Graph& graph, ValueId value);

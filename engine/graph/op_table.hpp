@@ -39,6 +39,9 @@ std::span<const OpSpec> all_ops();
 
 inline std::string_view name_of(OpKind kind) { return spec_of(kind).name; }
 inline bool is_view(OpKind kind) { return spec_of(kind).traits == Traits::kView; }
+inline bool is_optimizer(OpKind kind) {
+    return kind == OpKind::kAdam || kind == OpKind::kSgd || kind == OpKind::kRmsProp;
+}
 inline bool may_overwrite(OpKind kind) { return spec_of(kind).traits == Traits::kInPlace; }
 inline std::int64_t flops_of(const OpDesc& op) {
     const FlopRule rule = spec_of(op.kind).flops;

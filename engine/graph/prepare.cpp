@@ -28,8 +28,6 @@ void mark_derived(Graph& graph, ValueId id) {
     value.derived = true;
 }
 
-bool is_optimizer(OpKind kind) { return kind == OpKind::kAdam || kind == OpKind::kSgd || kind == OpKind::kRmsProp; }
-
 /// Casts of `parameters` to 16 bits, by place in the graph.
 std::vector<std::size_t> narrowing_casts(const Graph& graph, const std::set<ValueId>& parameters) {
     std::vector<std::size_t> casts;

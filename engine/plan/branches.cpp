@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/graph/op_table.hpp"
+
 namespace fer {
 namespace {
 
@@ -73,8 +75,12 @@ bool conflict(const std::vector<Access>& a, const std::vector<Access>& b) {
 
 void assign_branches(Plan& plan) {
     bool any = false;  // step on branch 0 before: what the second branch forks from
+    std::ptrdiff_t updates =
+        std::ranges::count_if(plan.steps, is_optimizer, [](const PlanStep& s) { return s.op.kind; });
     for (PlanStep& step : plan.steps) {
-        step.branch = any && is_off_the_path(step.op.kind) ? 1 : 0;
+        updates -= is_optimizer(step.op.kind) ? 1 : 0;
+        const bool early = is_optimizer(step.op.kind) && updates > 0;  // the last one ends the step
+        step.branch = any && (early || is_off_the_path(step.op.kind)) ? 1 : 0;
         any = any || step.implementation != nullptr;
     }
 }

@@ -143,6 +143,30 @@ TEST(FuseStep, ThePenaltyAddsToTheGradient) {
     }
 }
 
+TEST(FuseStep, ALargeLayerIsUpdatedAsSoonAsItCanBe) {
+    const Step apart = training_step(models::custom_cnn, options("shadow,l2", Precision::kBf16));
+    const Step step = training_step(models::custom_cnn, options("shadow,l2,early_update", Precision::kBf16));
+    expect_in_order(step.graph);
+    const Node& early = node_named(step.graph, "adam_early");
+    const Node& rest = node_named(step.graph, "adam");
+    ASSERT_EQ(early.inputs.size(), 3u);
+    ASSERT_EQ(early.state.size(), 4u) << "weights, two moments, the 16-bit copy";
+    EXPECT_EQ(step.graph.value(early.state[0]).name, "dense/kernel");
+    EXPECT_EQ(step.graph.value(early.inputs[2]).of, early.state[0]);
+    std::multiset<ValueId> together(early.state.begin(), early.state.end());
+    together.insert(rest.state.begin(), rest.state.end());
+    const Node& whole = node_named(apart.graph, "adam");
+    EXPECT_TRUE(together == std::multiset<ValueId>(whole.state.begin(), whole.state.end()));
+    const Node& before = *(&early - 1);  // the last one that reads the weights
+    EXPECT_EQ(before.name, "dense/dx");
+}
+
+TEST(FuseStep, NoUpdateIsEarlyBeforeAllGradientsAreLookedAt) {
+    const Step step = training_step(models::custom_cnn, options("early_update", Precision::kFp16));
+    EXPECT_EQ(kinds(step.graph)["adam"], 1);
+    EXPECT_EQ(step.fusions.back().count, 0);
+}
+
 TEST(FuseStep, TheGatherTakesInWhatFollows) {
     StepOptions o = options("input", Precision::kBf16);
     o.input.augment.rotation = 10;

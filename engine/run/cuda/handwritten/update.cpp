@@ -1,5 +1,5 @@
 // Optimizers and counters. Parameters, gradients and moments usually lie in blocks, every tensor at the same offset in
-// each (engine/run/variables.hpp): then one launch takes them all. Otherwise one launch a tensor gives the same bits.
+// each (engine/run/variables.hpp): then one launch takes them all. Otherwise more of them give the same bits.
 #include <array>
 
 #include "engine/run/cuda/handwritten/common.hpp"
@@ -28,32 +28,32 @@ struct Blocks {
     }
 };
 
-/// Do all lists place their tensors at the same distances, without overlap, in ascending order?
-bool contiguous(const Blocks& blocks) {
+/// Does every list place tensor k + 1 behind tensor k, all at the same distance?
+bool adjacent(const Blocks& blocks, std::size_t k) {
     constexpr std::int64_t kPadding = 64;
     for (std::size_t l = 0; l < blocks.lists.size(); ++l) {
-        for (std::size_t k = 0; k + 1 < blocks.counts.size(); ++k) {
-            const std::int64_t distance = blocks.distance(l, k);
-            if (distance != blocks.distance(0, k) || distance < blocks.counts[k] ||
-                distance > blocks.counts[k] + kPadding) {
-                return false;
-            }
+        const std::int64_t distance = blocks.distance(l, k);
+        if (distance != blocks.distance(0, k) || distance < blocks.counts[k] ||
+            distance > blocks.counts[k] + kPadding) {
+            return false;
         }
     }
     return true;
 }
 
-/// body(addresses of one tensor per list, elements), once for all or once a tensor.
+/// body(addresses of one tensor per list, elements), once for every run of adjacent tensors.
 template <class Body>
 void over_blocks(const Blocks& blocks, Body body) {
     std::vector<void*> at(blocks.lists.size());
-    const bool at_once = contiguous(blocks);
-    for (std::size_t k = 0; k < (at_once ? 1 : blocks.counts.size()); ++k) {
+    for (std::size_t k = 0; k < blocks.counts.size(); ++k) {
         for (std::size_t l = 0; l < at.size(); ++l) {
             at[l] = blocks.lists[l][k];
         }
-        const std::size_t last = at_once ? blocks.counts.size() - 1 : k;
-        body(at, (blocks.address(0, last) - blocks.address(0, k)) / blocks.size_of(0) + blocks.counts[last]);
+        const std::size_t first = k;
+        while (k + 1 < blocks.counts.size() && adjacent(blocks, k)) {
+            ++k;
+        }
+        body(at, (blocks.address(0, k) - blocks.address(0, first)) / blocks.size_of(0) + blocks.counts[k]);
     }
 }
 
