@@ -44,10 +44,12 @@ protected:
             ::_exit(127);
         }
         ::close(ends[1]);
-        char text[16] = {};
-        const ssize_t got = ::read(ends[0], text, sizeof text - 1);
+        std::string line;  // the server may write its end by itself
+        for (char c = 0; ::read(ends[0], &c, 1) == 1 && c != '\n';) {
+            line += c;
+        }
         ::close(ends[0]);
-        port_ = got > 0 ? std::atoi(text) : 0;
+        port_ = std::atoi(line.c_str());
     }
     static void TearDownTestSuite() {
         ::kill(server_, SIGKILL);

@@ -22,9 +22,13 @@ inline OpDesc widened(OpDesc op) {
             info.dtype = is_half(info.dtype) ? DType::kF32 : info.dtype;
         }
     }
-    if (auto* cast = std::get_if<CastAttrs>(&op.attrs)) {
-        cast->to = is_half(cast->to) ? DType::kF32 : cast->to;
-    }
+    std::visit(
+        [](auto& attrs) {
+            if constexpr (requires { attrs.to = DType::kF32; }) {
+                attrs.to = is_half(attrs.to) ? DType::kF32 : attrs.to;
+            }
+        },
+        op.attrs);
     return op;
 }
 
