@@ -7,6 +7,7 @@
 #include "engine/core/text.hpp"
 #include "engine/run/cpu/cpu_device.hpp"
 #include "engine/run/cuda/cuda_device.hpp"
+#include "engine/run/cuda/libraries/lists.hpp"
 
 namespace fer {
 namespace {
@@ -77,6 +78,14 @@ const Device& find_device(std::string_view name) {
     }
     throw UsageError(fmt::format("--device: unknown value '{}'", name))
         .try_this(fmt::format("one of {}", fmt::join(known, ", ")));
+}
+
+std::string library_versions() {
+#if defined(FER_HAVE_CUDA)
+    return cuda::library_versions();
+#else
+    return {};
+#endif
 }
 
 Runtime& open_runtime(const Device& device) {

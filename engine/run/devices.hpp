@@ -1,6 +1,7 @@
 // The devices of this build, by name.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,5 +19,9 @@ const Device& find_device(std::string_view name);
 
 /// Where they run. DeviceError if the hardware is not there.
 Runtime& open_runtime(const Device& device);
+
+/// Of the libraries that implementations on cuda may come from: "cuDNN 9.19.0, cuBLASLt 13.1.0", with "no" before one
+/// that was not found. Empty: this build has no device `cuda`.
+std::string library_versions();
 
 }  // namespace fer

@@ -204,5 +204,14 @@ TEST_F(Input, WeightsOfAnotherModelInARunFolder) {
                 HasSubstr(" there, "));
 }
 
+// Measured times are looked for where the command says, and left alone when it says so.
+TEST_F(Input, ATuneCacheMustBeThereAndBeOne) {
+    const std::string plan = "plan simpler_cnn --batch 2 ";
+    fails(3, plan + "--tune-cache nowhere.json", "nowhere.json: no such file");
+    write_file(*this / "cache.json", "{}");
+    fails(3, plan + "--tune-cache cache.json", "cache.json is not a tune cache of this version");
+    EXPECT_EQ(ok(plan + "--no-tune --tune-cache nowhere.json").out, ok(plan).out);
+}
+
 }  // namespace
 }  // namespace fer::test

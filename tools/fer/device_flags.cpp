@@ -17,10 +17,9 @@ void add_device_flags(CLI::App* command, DeviceFlags& flags, bool precision) {
         ->allow_extra_args(false);
     command->add_flag("--no-capture", flags.no_capture, "start every node by itself, each step anew");
     command->add_flag("--no-overlap", flags.no_overlap, "weight gradients in line with the rest of the step");
-    CLI::Option* tune =
-        command->add_flag("--tune", flags.tune, "measure which implementation of a node is fastest (cuda does so)");
-    command->add_flag("--no-tune", flags.no_tune, "take the first that accepts a node, in the order of the list")
-        ->excludes(tune);
+    command->add_flag_function(
+        "--tune,!--no-tune", [&flags](std::int64_t given) { flags.tune = given > 0; },
+        "measure which implementation of a node is fastest, as cuda does");
     command->add_option("--tune-cache", flags.tune_cache, "file of measured times (default: tune.json in the cache)");
 }
 
@@ -44,7 +43,7 @@ std::filesystem::path tune_file(const DeviceFlags& flags) {
 }  // namespace
 
 std::shared_ptr<Tuner> make_tuner(const DeviceFlags& flags, const Device& device, Runtime& runtime) {
-    if (flags.no_tune || (!flags.tune && device.name() != "cuda")) {
+    if (!flags.tune.value_or(device.name() == "cuda")) {
         return nullptr;
     }
     return std::make_shared<Tuner>(device, runtime, tune_file(flags));
@@ -60,7 +59,7 @@ void tell_findings(const Tuner* tuner) {
 
 std::shared_ptr<const Timings> known_timings(const DeviceFlags& flags, const Device& device) {
     const std::filesystem::path path = tune_file(flags);
-    if (flags.no_tune || path.empty() || (!std::filesystem::exists(path) && flags.tune_cache.empty())) {
+    if (!flags.tune.value_or(true) || path.empty() || (!std::filesystem::exists(path) && flags.tune_cache.empty())) {
         return nullptr;
     }
     if (!std::filesystem::exists(path)) {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct DeviceFlags {
     std::string precision = "auto";
     std::vector<std::string> impl;
     bool no_capture = false, no_overlap = false;
-    bool tune = false, no_tune = false;
+    std::optional<bool> tune;  // none: on cuda
     std::string tune_cache;
 };
 

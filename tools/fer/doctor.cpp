@@ -100,6 +100,12 @@ int doctor(const std::string& data) {
     Findings findings;
     findings.ok("fer", fmt::format("{}, built with devices {}", FER_VERSION, fmt::join(device_names(), ", ")));
     check_devices(findings);
+    if (const std::string libraries = library_versions(); libraries.find("no ") != std::string::npos) {
+        findings.warn("library", libraries + ": handwritten kernels run instead",
+                      "install it, or name the file: FER_CUDNN, FER_CUBLASLT");
+    } else if (!libraries.empty()) {
+        findings.ok("library", libraries);
+    }
     const fs::path cache = default_cache_folder();
     if (cache.empty()) {
         findings.warn("cache", "no place for decoded images: neither FER_CACHE nor HOME is set", "set FER_CACHE");

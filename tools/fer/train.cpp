@@ -314,11 +314,14 @@ void add_train(Program& program) {
             command->add_flag_callback(
                 flag, [flags, key] { flags->settings[key] = "true"; }, std::string(setting.help));
         } else {
-            command->add_option_function<std::string>(
+            CLI::Option* option = command->add_option_function<std::string>(
                 flag, [flags, key](const std::string& text) { flags->settings[key] = text; },
                 setting.choices.empty()
                     ? std::string(setting.help)
                     : fmt::format("{}{}{}", setting.help, setting.help.empty() ? "" : ": ", setting.choices));
+            if (key == "train.model") {
+                option->group("");  // the positional says it
+            }
         }
     }
     command->callback([&program, flags] { program.run = [&program, flags] { return train(program, *flags); }; });
