@@ -113,7 +113,8 @@ public:
 #endif
     }
     std::string_view fusions() const override {
-        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,shadow,hoist,early_update";
+        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,shadow,hoist,early_"
+               "update";
     }
     bool overlaps() const override { return true; }
     std::span<const Implementation> implementations(OpKind kind) const override {
