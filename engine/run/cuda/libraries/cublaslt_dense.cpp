@@ -246,7 +246,12 @@ Refusal refuses(const OpDesc& op) {
     if (cublas().missing) {
         return cublas().missing;
     }
-    const std::size_t found = known(op).algorithms.size();
+    std::size_t found = 0;
+    try {
+        found = known(op).algorithms.size();
+    } catch (const DeviceError& error) {  // a product that cuBLASLt will not have is no fault of the device
+        return error.what();
+    }
     if (found > Rank) {
         return std::nullopt;
     }

@@ -164,7 +164,11 @@ std::optional<std::string> Target::missing() {
         if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
             return "there is no GPU to ask cuDNN about";
         }
-        check(api().create(&target.handle_), "cudnnCreate");
+        if (const cudnnStatus_t status = api().create(&target.handle_); status != CUDNN_STATUS_SUCCESS) {
+            target.handle_ = nullptr;
+            known().missing = fmt::format("cudnnCreate: {}", api().error_string(status));
+            return known().missing;
+        }
     }
     return std::nullopt;
 }

@@ -147,19 +147,32 @@ std::vector<Descriptor> operations(const Direction& d, const Problem& p) {
     return all;
 }
 
-/// Asked once per problem: the heuristics take tens of milliseconds.
-const std::vector<Engine>& engines(const Direction& d, const Problem& p) {
-    static std::map<std::string, std::vector<Engine>> found;
+struct Found {
+    std::vector<Engine> engines;
+    std::string why;  // there are none
+};
+
+/// A graph that cuDNN will not have is no fault of the device.
+Found ask(const Direction& d, const Problem& p) {
+    try {
+        const bool tensor_cores = p.dtype != DType::kF32 || p.attrs.tf32;
+        return {cudnn::find_engines(operations(d, p), {tensor_cores}, kRanks), "no deterministic engine supports it"};
+    } catch (const DeviceError& error) {
+        return {{}, fmt::format("{} ({})", error.what(), error.why())};
+    }
+}
+
+/// Asked once per problem: the first question takes some tenths of a second.
+const Found& found(const Direction& d, const Problem& p) {
+    static std::map<std::string, Found> all;
     const std::string key = fmt::format("{} {} {} {} {} {} {} {} {} {}", static_cast<int>(d.type), p.x.str(), p.w.str(),
                                         p.y.str(), name_of(p.dtype), p.attrs.stride, static_cast<int>(p.attrs.padding),
                                         static_cast<int>(p.attrs.activation), p.attrs.tf32, p.bias);
-    const auto known = found.find(key);
-    if (known != found.end()) {
-        return known->second;
-    }
-    const bool tensor_cores = p.dtype != DType::kF32 || p.attrs.tf32;
-    return found[key] = cudnn::find_engines(operations(d, p), {tensor_cores}, kRanks);
+    const auto known = all.find(key);
+    return known != all.end() ? known->second : all[key] = ask(d, p);
 }
+
+const std::vector<Engine>& engines(const Direction& d, const Problem& p) { return found(d, p).engines; }
 
 Problem forward_problem(const OpDesc& op) {
     return {op.in[0].shape, op.in[1].shape, op.out[0].shape, op.in[0].dtype, op.as<ConvAttrs>(), op.in.size() == 3};
@@ -207,12 +220,11 @@ Refusal refuses(const OpDesc& op) {
     if (Refusal why = cudnn::Target::missing()) {
         return why;
     }
-    const std::size_t found = engines(D, p).size();
-    if (found > Rank) {
+    const Found& all = found(D, p);
+    if (all.engines.size() > Rank) {
         return std::nullopt;
     }
-    return found == 0 ? std::string("no deterministic engine supports it")
-                      : fmt::format("{} deterministic engines support it", found);
+    return all.engines.empty() ? all.why : fmt::format("{} deterministic engines support it", all.engines.size());
 }
 
 /// Offsets into the scratch memory of a node.
