@@ -48,7 +48,7 @@ struct Built {
     ValueId logits;
 };
 
-Built build_model(Step& step, ModelBuilder model, const StepOptions& options, ValueId x, Mode mode) {
+Built build_model(Step& step, const ModelBuilder& model, const StepOptions& options, ValueId x, Mode mode) {
     if (options.real != step.graph.value(x).info.dtype) {
         x = step.graph.apply1(OpKind::kCast, "input_cast", CastAttrs{options.real}, {x});
     }
@@ -141,7 +141,7 @@ ValueId build_loss_scale(Step& step, const StepOptions& options) {
 
 }  // namespace
 
-Step training_step(ModelBuilder model, const StepOptions& options) {
+Step training_step(const ModelBuilder& model, const StepOptions& options) {
     Step step = begin(options, Mode::kTrain);
     const ValueId x = gather_input(step, options, Mode::kTrain);
     const Built built = build_model(step, model, options, x, Mode::kTrain);
@@ -164,7 +164,7 @@ Step training_step(ModelBuilder model, const StepOptions& options) {
     return step;
 }
 
-Step evaluation_step(ModelBuilder model, const StepOptions& options) {
+Step evaluation_step(const ModelBuilder& model, const StepOptions& options) {
     Step step = begin(options, Mode::kInfer);
     const ValueId x = gather_input(step, options, Mode::kInfer);
     const Built built = build_model(step, model, options, x, Mode::kInfer);

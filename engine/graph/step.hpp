@@ -65,9 +65,9 @@ inline constexpr const char* kLearningRate = "learning_rate";  // ()
 inline constexpr const char* kClassWeights = "class_weights";  // (classes)
 
 /// One optimizer step on `batch` images. Moments are named "adam/m/<parameter>" and so on.
-Step training_step(ModelBuilder model, const StepOptions& options);
+Step training_step(const ModelBuilder& model, const StepOptions& options);
 
 /// Inference, loss (regularizers included, classes unweighted) and metrics on `batch` images.
-Step evaluation_step(ModelBuilder model, const StepOptions& options);
+Step evaluation_step(const ModelBuilder& model, const StepOptions& options);
 
 }  // namespace fer

@@ -36,8 +36,8 @@ StepOptions session_options(const StepOptions& given, const Dataset& data, const
 }
 
 /// Bytes of a session that steps `batch` images at a time.
-std::int64_t bytes_needed(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
-                          Session::Use use, const PlanOptions& how) {
+std::int64_t bytes_needed(const ModelBuilder& model, const StepOptions& options, const Dataset& data,
+                          const Device& device, Session::Use use, const PlanOptions& how) {
     const Step training = use == Session::Use::kTrain ? training_step(model, options) : Step{};
     const Step evaluation = evaluation_step(model, options);
     const Plan plan = make_plan(use == Session::Use::kTrain ? training.graph : evaluation.graph, device, how);
@@ -46,7 +46,7 @@ std::int64_t bytes_needed(ModelBuilder model, const StepOptions& options, const 
 }
 
 /// MemoryError, before anything is allocated, with need, free memory and the largest batch that fits.
-PlanOptions checked_for_memory(ModelBuilder model, const StepOptions& options, const Dataset& data,
+PlanOptions checked_for_memory(const ModelBuilder& model, const StepOptions& options, const Dataset& data,
                                const Device& device, const Runtime& runtime, Session::Use use, PlanOptions how) {
     how.gap = kCanaryBytes;
     const std::optional<std::int64_t> free = runtime.free_bytes();
@@ -72,7 +72,8 @@ PlanOptions checked_for_memory(ModelBuilder model, const StepOptions& options, c
 }
 
 /// With the times of what the session's steps may choose among: memory is planned with the choices that will run.
-PlanOptions tuned(PlanOptions how, Tuner* tuner, ModelBuilder model, const StepOptions& options, Session::Use use) {
+PlanOptions tuned(PlanOptions how, Tuner* tuner, const ModelBuilder& model, const StepOptions& options,
+                  Session::Use use) {
     if (tuner != nullptr) {
         tuner->tune(
             (use == Session::Use::kTrain ? training_step(model, options) : evaluation_step(model, options)).graph);
@@ -89,7 +90,7 @@ Metrics to_metrics(std::span<const double> sums) {
 
 }  // namespace
 
-Session::Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device,
+Session::Session(const ModelBuilder& model, const StepOptions& options, const Dataset& data, const Device& device,
                  Runtime& runtime, Use use, PlanOptions plan, bool record, std::shared_ptr<Tuner> tuner)
     : model_(model),
       options_(session_options(options, data, device)),

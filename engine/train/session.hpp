@@ -33,8 +33,9 @@ public:
 
     /// `data` must outlive the session. `options.input.images` and stored size are taken from it. `record`: a step is
     /// recorded once and repeated, where the device can. `tuner` measures what plans may choose among.
-    Session(ModelBuilder model, const StepOptions& options, const Dataset& data, const Device& device, Runtime& runtime,
-            Use use, PlanOptions plan = {}, bool record = true, std::shared_ptr<Tuner> tuner = nullptr);
+    Session(const ModelBuilder& model, const StepOptions& options, const Dataset& data, const Device& device,
+            Runtime& runtime, Use use, PlanOptions plan = {}, bool record = true,
+            std::shared_ptr<Tuner> tuner = nullptr);
 
     const Variables& variables() const { return variables_; }
     const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }

@@ -1,10 +1,15 @@
 // The seven 48x48 networks, and how any network takes its input.
 #pragma once
 
+#include <ostream>
 #include <vector>
 
 #include "engine/graph/step.hpp"
 #include "models/models.hpp"
+
+namespace fer::models {
+inline void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
+}  // namespace fer::models
 
 namespace fer::test {
 
