@@ -20,9 +20,9 @@ std::vector<char> random_operand(const TensorInfo& info, std::uint32_t stream) {
     std::vector<char> bytes(static_cast<std::size_t>(info.bytes()));
     const auto count = static_cast<std::size_t>(info.shape.count());
     for (std::size_t i = 0; i < count; i += 4) {
-        const auto words = random_words(1, 0, stream, static_cast<std::uint32_t>(i / 4)).v;
+        const Philox4 words = random_words(1, 0, stream, static_cast<std::uint32_t>(i / 4));
         for (std::size_t j = 0; j < 4 && i + j < count; ++j) {
-            const float v = 2 * uniform01(words[j]) - 1;
+            const float v = 2 * uniform01(words.v[j]) - 1;
             if (info.dtype == DType::kF32) {
                 std::memcpy(&bytes[4 * (i + j)], &v, sizeof v);
             } else {
