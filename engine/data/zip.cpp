@@ -1,9 +1,8 @@
-#include <zip.h>
-
 #include <algorithm>
 #include <mutex>
 
 #include "engine/core/file.hpp"
+#include "engine/core/zip_archive.hpp"
 #include "engine/data/hash.hpp"
 #include "engine/data/image.hpp"
 #include "engine/data/layout.hpp"
@@ -15,21 +14,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Discard {
-    void operator()(zip_t* archive) const { zip_discard(archive); }
-};
-using Archive = std::unique_ptr<zip_t, Discard>;
-
-Archive open_archive(const fs::path& path) {
-    int code = 0;
-    Archive archive(zip_open(path.c_str(), ZIP_RDONLY, &code));
+ZipArchive open_archive(const fs::path& path) {
+    std::string why;
+    ZipArchive archive = open_zip(path, why);
     if (!archive) {
-        zip_error_t error;
-        zip_error_init_with_code(&error, code);
-        const std::string reason = zip_error_strerror(&error);
-        zip_error_fini(&error);
         throw DataError(fmt::format("{} cannot be read as a zip archive", path.string()))
-            .because(reason + ": it is damaged, or its download stopped early")
+            .because(why)
             .try_this("compare its size with the original, or test it: unzip -tq " + path.string());
     }
     return archive;
@@ -43,7 +33,7 @@ public:
 
     template <class Use>
     auto with(Use&& use) {
-        Archive archive = take();
+        ZipArchive archive = take();
         auto result = use(archive.get());
         const std::lock_guard lock(mutex_);
         idle_.push_back(std::move(archive));
@@ -51,11 +41,11 @@ public:
     }
 
 private:
-    Archive take() {
+    ZipArchive take() {
         {
             const std::lock_guard lock(mutex_);
             if (!idle_.empty()) {
-                Archive archive = std::move(idle_.back());
+                ZipArchive archive = std::move(idle_.back());
                 idle_.pop_back();
                 return archive;
             }
@@ -65,7 +55,7 @@ private:
 
     fs::path path_;
     std::mutex mutex_;
-    std::vector<Archive> idle_;
+    std::vector<ZipArchive> idle_;
 };
 
 /// "./a//b/" -> "a/b". Members are never written to disk, but a name that tries to leave the archive says that

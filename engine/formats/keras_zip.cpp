@@ -1,12 +1,10 @@
 #include "engine/formats/keras_zip.hpp"
 
-#include <zip.h>
-
 #include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.hpp"
+#include "engine/core/zip_archive.hpp"
 
 namespace fer {
 namespace {
@@ -22,23 +20,15 @@ constexpr std::uint64_t kMaxRatio = 100;
     throw DataError(fmt::format("{} is not a usable .keras archive", name)).because(why);
 }
 
-struct CloseArchive {
-    void operator()(zip_t* archive) const { zip_discard(archive); }
-};
 struct CloseMember {
     void operator()(zip_file_t* file) const { zip_fclose(file); }
 };
-using Archive = std::unique_ptr<zip_t, CloseArchive>;
 
-Archive open_archive(const fs::path& path, const std::string& name) {
-    int code = 0;
-    Archive archive(zip_open(path.c_str(), ZIP_RDONLY, &code));
+ZipArchive open_archive(const fs::path& path, const std::string& name) {
+    std::string why;
+    ZipArchive archive = open_zip(path, why);
     if (!archive) {
-        zip_error_t error;
-        zip_error_init_with_code(&error, code);
-        const std::string reason = zip_error_strerror(&error);
-        zip_error_fini(&error);
-        fail(name, reason + ": it is damaged, or its download stopped early");
+        fail(name, why);
     }
     const zip_int64_t count = zip_get_num_entries(archive.get(), 0);
     if (count > kMaxMembers) {
@@ -100,7 +90,7 @@ std::string read_head(const fs::path& path, std::size_t count) {
 
 KerasZip read_keras_zip(const fs::path& path) {
     const std::string name = path.filename().string();
-    const Archive archive = open_archive(path, name);
+    const ZipArchive archive = open_archive(path, name);
     KerasZip result;
     result.config = read_member(archive.get(), name, "config.json", kMaxJson);
     const auto metadata =
