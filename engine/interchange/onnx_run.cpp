@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "engine/interchange/onnx_export.hpp"
-#include "engine/run/executor.hpp"
+#include "engine/interchange/run_network.hpp"
 
 namespace fer {
 namespace {
@@ -295,19 +295,11 @@ std::vector<float> run_onnx(const OnnxModel& model, const Shape& images, std::sp
     const Builder built(model, graph, first);
     const ValueId output = built.output(model.output.name);
     graph.keep(output);
-    const Graph* graphs[] = {&graph};
-    const Variables variables(graphs);
+    VariableValues weights;
     for (const auto& [name, values] : built.weights) {
-        variables.write_bytes(variables.at(name), values.data());
+        weights[name] = values.data();
     }
-    PlanOptions how;
-    how.gap = kCanaryBytes;
-    Plan plan = make_plan(graph, device, how);
-    Arena arena;
-    arena.reserve(plan.arena_bytes);
-    Executor executor(std::move(plan), variables, arena, {{"input", pixels.data()}}, false);
-    executor.run_step_by_step();
-    return executor.read<float>(output);
+    return run_once(graph, output, weights, pixels, device);
 }
 
 }  // namespace fer

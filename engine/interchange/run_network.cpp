@@ -20,13 +20,22 @@ std::vector<float> run_network(const ModelBuilder& build, const VariableValues& 
         output = graph.apply1(OpKind::kSoftmax, "softmax of the output", NoAttrs{}, {output});
     }
     graph.keep(output);
-    const Graph* graphs[] = {&graph};
-    const Variables variables(graphs);
+    VariableValues weights;
     for (const Variable& variable : net.variables()) {
         const std::string& name = graph.value(variable.id).name;
         const auto found = values.find(name);
         FER_CHECK(found != values.end(), "there are no values for '{}'", name);
-        variables.write_bytes(variables.at(name), found->second);
+        weights[name] = found->second;
+    }
+    return run_once(graph, output, weights, pixels, device);
+}
+
+std::vector<float> run_once(const Graph& graph, ValueId output, const VariableValues& weights,
+                            std::span<const float> pixels, const Device& device) {
+    const Graph* graphs[] = {&graph};
+    const Variables variables(graphs);
+    for (const auto& [name, bytes] : weights) {
+        variables.write_bytes(variables.at(name), bytes);
     }
     PlanOptions how;
     how.gap = kCanaryBytes;

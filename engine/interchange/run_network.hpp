@@ -24,4 +24,8 @@ struct RunOptions {
 std::vector<float> run_network(const ModelBuilder& build, const VariableValues& values, const Shape& images,
                                std::span<const float> pixels, const RunOptions& options, const Device& device);
 
+/// The kept value `output` of a graph whose one input, "input", is `pixels`: node by node, with these weights.
+std::vector<float> run_once(const Graph& graph, ValueId output, const VariableValues& weights,
+                            std::span<const float> pixels, const Device& device);
+
 }  // namespace fer
