@@ -10,6 +10,7 @@
 #include "engine/interchange/torch_weights.hpp"
 #include "engine/interchange/weights.hpp"
 #include "engine/train/checkpoint.hpp"
+#include "engine/train/trainer.hpp"
 #include "models/models.hpp"
 #include "tools/fer/commands.hpp"
 #include "tools/fer/console.hpp"
@@ -93,12 +94,8 @@ std::vector<std::string> class_names(const ImportFlags& flags, int outputs) {
 }
 
 Step step_of(const models::Model& model) {
-    StepOptions options;
-    options.batch = 1;
-    options.input.images = 1;
-    options.input.height = model.height;
-    options.input.width = model.width;
-    options.input.channels = model.channels;
+    StepOptions options = step_options({}, model.height, model.width, model.channels, models::kClasses);
+    options.batch = options.input.images = 1;
     options.fuse = "off";
     return evaluation_step(model.build, options);
 }
