@@ -11,8 +11,8 @@ namespace {
 
 struct Row {
     OpKind kind;
-    handwritten::List (*handwritten)();        // null: a view, nothing runs
-    handwritten::List (*library)() = nullptr;  // after ours, whose bits are the same on every machine
+    handwritten::List (*handwritten)();       // null: a view, nothing runs
+    handwritten::List (*vendor)() = nullptr;  // after ours, whose bits are the same on every machine
 };
 
 #if defined(FER_EMULATED)  // which has no libraries
@@ -99,8 +99,8 @@ public:
         for (const Row& row : kRows) {
             const handwritten::List list = row.handwritten == nullptr ? handwritten::List{} : row.handwritten();
             std::vector<Implementation>& all = lists_.emplace_back(list.begin(), list.end());
-            if (row.library != nullptr) {
-                const handwritten::List more = row.library();
+            if (row.vendor != nullptr) {
+                const handwritten::List more = row.vendor();
                 all.insert(all.end(), more.begin(), more.end());
             }
         }

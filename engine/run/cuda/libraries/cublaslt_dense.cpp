@@ -26,7 +26,7 @@ constexpr std::size_t kMostWorkspace = std::size_t{32} << 20;  // as cuBLAS itse
 
 /// The library, and the GPU of this process.
 struct Cublas {
-    SharedLibrary library{"libcublasLt.so.13", "FER_CUBLASLT"};
+    SharedLibrary shared{"libcublasLt.so.13", "FER_CUBLASLT"};
     decltype(cublasLtGetVersion)* version;
     decltype(cublasLtCreate)* create;
     decltype(cublasLtMatmul)* matmul;
@@ -45,23 +45,23 @@ struct Cublas {
     std::optional<std::string> missing;
 
     Cublas() {
-        library.bind(version, "cublasLtGetVersion");
-        library.bind(create, "cublasLtCreate");
-        library.bind(matmul, "cublasLtMatmul");
-        library.bind(desc_create, "cublasLtMatmulDescCreate");
-        library.bind(desc_destroy, "cublasLtMatmulDescDestroy");
-        library.bind(desc_set, "cublasLtMatmulDescSetAttribute");
-        library.bind(layout_create, "cublasLtMatrixLayoutCreate");
-        library.bind(layout_destroy, "cublasLtMatrixLayoutDestroy");
-        library.bind(preference_create, "cublasLtMatmulPreferenceCreate");
-        library.bind(preference_destroy, "cublasLtMatmulPreferenceDestroy");
-        library.bind(preference_set, "cublasLtMatmulPreferenceSetAttribute");
-        library.bind(heuristic, "cublasLtMatmulAlgoGetHeuristic");
-        library.bind(config_get, "cublasLtMatmulAlgoConfigGetAttribute");
-        library.bind(status_string, "cublasLtGetStatusString");
+        shared.bind(version, "cublasLtGetVersion");
+        shared.bind(create, "cublasLtCreate");
+        shared.bind(matmul, "cublasLtMatmul");
+        shared.bind(desc_create, "cublasLtMatmulDescCreate");
+        shared.bind(desc_destroy, "cublasLtMatmulDescDestroy");
+        shared.bind(desc_set, "cublasLtMatmulDescSetAttribute");
+        shared.bind(layout_create, "cublasLtMatrixLayoutCreate");
+        shared.bind(layout_destroy, "cublasLtMatrixLayoutDestroy");
+        shared.bind(preference_create, "cublasLtMatmulPreferenceCreate");
+        shared.bind(preference_destroy, "cublasLtMatmulPreferenceDestroy");
+        shared.bind(preference_set, "cublasLtMatmulPreferenceSetAttribute");
+        shared.bind(heuristic, "cublasLtMatmulAlgoGetHeuristic");
+        shared.bind(config_get, "cublasLtMatmulAlgoConfigGetAttribute");
+        shared.bind(status_string, "cublasLtGetStatusString");
         int devices = 0;
-        if (library.missing()) {
-            missing = library.missing();
+        if (shared.missing()) {
+            missing = shared.missing();
         } else if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
             missing = "there is no GPU to ask cuBLASLt about";
         } else if (const cublasStatus_t status = create(&handle); status != CUBLAS_STATUS_SUCCESS) {
@@ -334,7 +334,7 @@ constexpr std::array kList{
 }  // namespace
 
 std::string cublaslt_version() {
-    if (cublas().library.missing()) {
+    if (cublas().shared.missing()) {
         return "no cuBLASLt";
     }
     const std::size_t v = cublas().version();

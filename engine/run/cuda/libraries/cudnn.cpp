@@ -7,24 +7,24 @@
 namespace fer::cuda::cudnn {
 
 struct Known {
-    SharedLibrary library{"libcudnn.so.9", "FER_CUDNN"};
+    SharedLibrary shared{"libcudnn.so.9", "FER_CUDNN"};
     Api api{};
     std::optional<std::string> missing;
     Target target;
 
     Known() {
-        library.bind(api.version, "cudnnGetVersion");
-        library.bind(api.error_string, "cudnnGetErrorString");
-        library.bind(api.last_error_string, "cudnnGetLastErrorString");
-        library.bind(api.create, "cudnnCreate");
-        library.bind(api.set_stream, "cudnnSetStream");
-        library.bind(api.create_descriptor, "cudnnBackendCreateDescriptor");
-        library.bind(api.destroy_descriptor, "cudnnBackendDestroyDescriptor");
-        library.bind(api.set_attribute, "cudnnBackendSetAttribute");
-        library.bind(api.get_attribute, "cudnnBackendGetAttribute");
-        library.bind(api.finalize, "cudnnBackendFinalize");
-        library.bind(api.execute, "cudnnBackendExecute");
-        missing = library.missing();
+        shared.bind(api.version, "cudnnGetVersion");
+        shared.bind(api.error_string, "cudnnGetErrorString");
+        shared.bind(api.last_error_string, "cudnnGetLastErrorString");
+        shared.bind(api.create, "cudnnCreate");
+        shared.bind(api.set_stream, "cudnnSetStream");
+        shared.bind(api.create_descriptor, "cudnnBackendCreateDescriptor");
+        shared.bind(api.destroy_descriptor, "cudnnBackendDestroyDescriptor");
+        shared.bind(api.set_attribute, "cudnnBackendSetAttribute");
+        shared.bind(api.get_attribute, "cudnnBackendGetAttribute");
+        shared.bind(api.finalize, "cudnnBackendFinalize");
+        shared.bind(api.execute, "cudnnBackendExecute");
+        missing = shared.missing();
         // 9.8 is the first that plans for a described device, which is how this file is tested.
         if (!missing && api.version() < 90800) {
             missing = fmt::format("cuDNN 9.8 or newer is needed, found {}.{}", api.version() / 10000,
@@ -247,7 +247,7 @@ void describe_gpu_to_cudnn(const std::string& json) { cudnn::Target::describe(js
 
 std::string cudnn_version() {
     const cudnn::Known& known = cudnn::known();
-    if (known.library.missing()) {
+    if (known.shared.missing()) {
         return "no cuDNN";
     }
     const std::size_t v = known.api.version();
