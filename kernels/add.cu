@@ -13,6 +13,7 @@ struct AddGroups {
 
 template <class T>
 __global__ void __launch_bounds__(256) add_fwd_kernel(AddGroups k) {
+    wait_for_previous();
     const Add& a = k.a;
     for (unsigned g = grid_thread(); g < k.groups; g += grid_threads()) {
         float sum[kGroup] = {};

@@ -137,4 +137,11 @@ FER_DEVICE double augmented(const ImageMap& m, const Augmentation& a, const In* 
     return v;
 }
 
+/// What image_batch stores at (row, col) of an image made of the bytes `from`.
+template <class Out>
+FER_DEVICE Out batch_pixel(const ImageMap& m, const ImageBatch& a, const std::uint8_t* from, int row, int col) {
+    const auto v = static_cast<float>(augmented(m, a.augmentation, from, a.h, a.w, 1, row, col, 0));
+    return from_float<Out>(__fadd_rn(__fmul_rn(v, a.scale), a.offset));
+}
+
 }  // namespace fer::FER_PORT

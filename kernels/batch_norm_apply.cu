@@ -11,6 +11,7 @@ struct ApplyArgs {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_apply_kernel(ApplyArgs s) {
+    wait_for_previous();
     const BatchNormApply& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
     if (!t.active) {
@@ -45,6 +46,7 @@ struct PoolArgs {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_pool_kernel(PoolArgs s) {
+    wait_for_previous();
     const BatchNormPool& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
     if (!t.active) {
@@ -87,6 +89,7 @@ struct InferenceGradArgs {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_inference_bwd_kernel(InferenceGradArgs s) {
+    wait_for_previous();
     const BatchNormInferenceGrad& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
     if (!t.active) {

@@ -35,6 +35,7 @@ FER_DEVICE void store_partials(const float (&sums)[2 * V], float* partials, cons
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_bwd_reduce_kernel(ReduceArgs s) {
+    wait_for_previous();
     FER_SHARED(float, shared, [2 * V * kColumnThreads]);
     const BatchNormGrad& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
@@ -75,6 +76,7 @@ struct TotalArgs {
 };
 
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_bwd_total_kernel(TotalArgs a) {
+    wait_for_previous();
     FER_SHARED(double, shared, [64]);
     const unsigned channel = finish_channel();
     const bool active = channel < a.c;
@@ -114,6 +116,7 @@ struct InputGradient {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_bwd_apply_kernel(ReduceArgs s) {
+    wait_for_previous();
     const BatchNormGrad& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
     if (!t.active) {
@@ -158,6 +161,7 @@ FER_DEVICE bool recoverable(float gamma, float beta) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_pool_bwd_reduce_kernel(PoolReduceArgs s) {
+    wait_for_previous();
     FER_SHARED(float, shared, [2 * V * kColumnThreads]);
     const BatchNormPoolGrad& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
@@ -213,6 +217,7 @@ struct PoolApplyArgs {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_pool_bwd_apply_kernel(PoolApplyArgs s) {
+    wait_for_previous();
     const BatchNormPoolGrad& a = s.a;
     const ColumnThread t = column_thread(s.shape, V);
     if (!t.active) {

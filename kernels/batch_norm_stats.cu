@@ -56,6 +56,7 @@ FER_DEVICE void merge_lanes(float count, float (&mean)[V], float (&m2)[V], float
 // division per row serves all the channels of a thread.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_moments_kernel(MomentsArgs a) {
+    wait_for_previous();
     FER_SHARED(float, shared, [(2 * V + 1) * kColumnThreads]);
     const ColumnThread t = column_thread(a.shape, V);
     const T* const x = static_cast<const T*>(a.x);
@@ -93,6 +94,7 @@ struct FinalizeArgs {
 
 // Two passes over the partials, with the mean of all parts between them: no cancellation, and no division per part.
 __global__ void __launch_bounds__(kColumnThreads) batch_norm_finalize_kernel(FinalizeArgs f) {
+    wait_for_previous();
     FER_SHARED(double, shared, [64]);
     const BatchNormFinalize& a = f.a;
     const unsigned c = static_cast<unsigned>(a.c);

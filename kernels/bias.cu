@@ -13,6 +13,7 @@ struct BiasArgs {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) bias_fwd_kernel(BiasArgs s) {
+    wait_for_previous();
     const ColumnThread t = column_thread(s.shape, V);
     if (!t.active) {
         return;
@@ -41,6 +42,7 @@ struct BiasGradArgs {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads) bias_bwd_kernel(BiasGradArgs s) {
+    wait_for_previous();
     FER_SHARED(float, shared, [V * kColumnThreads]);
     const ColumnThread t = column_thread(s.shape, V);
     float sums[V] = {};
@@ -64,6 +66,7 @@ __global__ void __launch_bounds__(kColumnThreads) bias_bwd_kernel(BiasGradArgs s
 }
 
 __global__ void __launch_bounds__(kColumnThreads) bias_bwd_total_kernel(BiasGradArgs s) {
+    wait_for_previous();
     FER_SHARED(double, shared, [64]);
     const unsigned channel = finish_channel();
     const bool active = channel < s.shape.c;

@@ -29,6 +29,7 @@ inline constexpr int kGroup = static_cast<int>(16 / (sizeof(From) > sizeof(To) ?
 
 template <class From, class To>
 __global__ void __launch_bounds__(256) cast_kernel(CastArgs s) {
+    wait_for_previous();
     constexpr unsigned kN = kGroup<From, To>;
     const From* const x = static_cast<const From*>(s.a.x);
     To* const y = static_cast<To*>(s.a.y);

@@ -7,6 +7,7 @@ namespace {
 
 // One thread per output (n, p, q, k): neighbours share x and read neighbouring weights.
 __global__ void __launch_bounds__(256) conv2d_direct_fwd_kernel(Conv2dDirect a) {
+    wait_for_previous();
     const Conv2dShape& s = a.shape;
     const unsigned count = static_cast<unsigned>(s.n * s.p) * s.q * s.k;
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {
@@ -36,6 +37,7 @@ __global__ void __launch_bounds__(256) conv2d_direct_fwd_kernel(Conv2dDirect a) 
 
 // One thread per input (n, h, w, c), gathering: no two write the same place.
 __global__ void __launch_bounds__(256) conv2d_direct_dgrad_kernel(Conv2dDirectDgrad a) {
+    wait_for_previous();
     const Conv2dShape& s = a.shape;
     const unsigned count = static_cast<unsigned>(s.n * s.h) * s.w * s.c;
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {
@@ -66,6 +68,7 @@ __global__ void __launch_bounds__(256) conv2d_direct_dgrad_kernel(Conv2dDirectDg
 
 // One thread per weight (r, s, c, k), and one per bias behind them.
 __global__ void __launch_bounds__(256) conv2d_direct_wgrad_kernel(Conv2dDirectWgrad a) {
+    wait_for_previous();
     const Conv2dShape& s = a.shape;
     const unsigned weights = static_cast<unsigned>(s.kh * s.kw) * s.c * s.k;
     const unsigned count = weights + (a.dbias != nullptr ? static_cast<unsigned>(s.k) : 0);

@@ -7,6 +7,7 @@ namespace {
 // One thread per 16 bytes of a row of results; row m, where there is one, is the bias gradient.
 template <class T>
 __global__ void __launch_bounds__(256) conv2d_add_splits_kernel(GemmArgs g) {
+    wait_for_previous();
     constexpr int kGroup = kVector<T>;
     const unsigned groups = (g.n + kGroup - 1) / kGroup;
     const unsigned rows = g.m + (g.dbias != nullptr ? 1 : 0);

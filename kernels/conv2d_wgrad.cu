@@ -9,6 +9,7 @@ namespace {
 
 template <class Math, class Block, bool Wide>
 __global__ void __launch_bounds__(Block::kThreads, Block::kResident) conv2d_wgrad_kernel(GemmArgs g) {
+    wait_for_previous();
     conv2d_tile<Direction::kWeightGradient, Math, Block, Wide>(g);
 }
 

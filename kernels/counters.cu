@@ -9,6 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void __launch_bounds__(32) advance_kernel(Advance a) {
+    wait_for_previous();
     if (threadIdx.x == 0) {
         a.clock[kStepWord] += 1;
         a.clock[kCursorWord] += a.batch;
@@ -16,6 +17,7 @@ __global__ void __launch_bounds__(32) advance_kernel(Advance a) {
 }
 
 __global__ void __launch_bounds__(kThreads) metrics_kernel(Metrics a) {
+    wait_for_previous();
     FER_SHARED(int, shared, [kThreads / kWarp]);
     int hits = 0;
     for (int i = static_cast<int>(threadIdx.x); i < a.images; i += kThreads) {

@@ -47,6 +47,7 @@ FER_DEVICE void load_tile(T (*tile)[kTileBytes / sizeof(T)], const Tiles& a, uns
 /// kTurned: with the kernel turned by 180 degrees.
 template <class T, bool kTurned>
 __global__ void __launch_bounds__(kThreads) depthwise_tile_kernel(Tiles a) {
+    wait_for_previous();
     constexpr int kChannels = kTileBytes / static_cast<int>(sizeof(T));
     constexpr int kLanes = kChannels / kOwn;
     constexpr int kStrips = static_cast<int>(kThreads) / kLanes / kTileColumns;  // of rows, side by side in time
@@ -125,6 +126,7 @@ struct Plain {
 /// One thread per V channels of an output. 4 blocks: ptxas of CUDA 13.0 aims for 40 registers otherwise and spills two.
 template <class T, int V>
 __global__ void __launch_bounds__(256, 4) depthwise_fwd_kernel(Plain<Depthwise> k) {
+    wait_for_previous();
     const DepthwiseShape& g = k.a.shape;
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
         const NhwcPlace to = k.places.at(i);
@@ -152,6 +154,7 @@ __global__ void __launch_bounds__(256, 4) depthwise_fwd_kernel(Plain<Depthwise> 
 /// One thread per V channels of an input, gathering from the outputs that read it.
 template <class T, int V>
 __global__ void __launch_bounds__(256) depthwise_dgrad_kernel(Plain<DepthwiseDgrad> k) {
+    wait_for_previous();
     const DepthwiseShape& g = k.a.shape;
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
         const NhwcPlace to = k.places.at(i);

@@ -155,6 +155,7 @@ FER_DEVICE void write_partial(float (&sum)[kTaps][V], float (&shared)[kWarps][kT
 /// 2 blocks: for sm_80, ptxas 13.0 aims for 80 registers otherwise and spills one.
 template <class T, int V, bool kThreeByThree>
 __global__ void __launch_bounds__(kThreads, 2) depthwise_wgrad_kernel(WgradWork k) {
+    wait_for_previous();
     FER_SHARED(float, shared, [kWarps][kTaps * V * kWarp]);
     const unsigned lane = threadIdx.x % k.lanes;
     const unsigned slot = threadIdx.x / k.lanes;

@@ -18,6 +18,7 @@ struct DropoutArgs {
 // N is a multiple of four, so a thread needs whole random blocks.
 template <class T, int N>
 __global__ void __launch_bounds__(256) dropout_kernel(DropoutArgs s) {
+    wait_for_previous();
     const RandomStream random(static_cast<std::uint64_t>(s.a.clock[kSeedWord]),
                               static_cast<std::uint64_t>(s.a.clock[kStepWord]), s.a.stream);
     const T* const x = static_cast<const T*>(s.a.x);

@@ -6,6 +6,7 @@ namespace fer::FER_PORT {
 namespace {
 
 __global__ void fill_kernel(Fill a) {
+    wait_for_previous();
     for (unsigned i = grid_thread(); i < a.count; i += grid_threads()) {
         a.y[i] = a.value;
     }

@@ -2,7 +2,6 @@
 // memory.
 #pragma once
 
-#include "kernels/clock.hpp"
 #include "kernels/first_conv.hpp"
 #include "kernels/support.cuh"
 
@@ -20,7 +19,6 @@ inline constexpr int kTileSlots = static_cast<int>(kTileThreads) / kTileGroups; 
 struct ImageTiles {
     FirstConvShape g;
     const void* x;
-    GatheredImages gather;
     Divisor columns, rows;  // tiles of an image
     unsigned count;         // tiles of the batch
     int height, width;      // of the image under a tile
@@ -28,19 +26,17 @@ struct ImageTiles {
     int floats() const { return height * width * g.c; }
 };
 
-inline ImageTiles image_tiles(const FirstConvShape& g, const void* x, const GatheredImages& gather) {
+inline ImageTiles image_tiles(const FirstConvShape& g, const void* x) {
     FER_CHECK(
         g.c >= 1 && g.c <= 4 && g.kh >= 1 && g.kh <= 7 && g.kw >= 1 && g.kw <= 7 && g.stride >= 1 && g.stride <= 4,
         "first_conv takes 1 to 4 channels, kernels up to 7x7 and strides up to 4, got {}, {}x{}, {}", g.c, g.kh, g.kw,
         g.stride);
-    FER_CHECK(gather.images == nullptr || g.c == 1, "first_conv gathers images of one channel, not {}", g.c);
     require_indexable(std::int64_t{g.n} * g.h * g.w * g.c);
     require_indexable(std::int64_t{g.n} * g.p * g.q * g.k);
     const auto columns = static_cast<unsigned>((g.q + kTileColumns - 1) / kTileColumns);
     const auto rows = static_cast<unsigned>((g.p + kTileRows - 1) / kTileRows);
     return {g,
             x,
-            gather,
             Divisor(columns),
             Divisor(rows),
             static_cast<unsigned>(g.n) * columns * rows,
@@ -64,10 +60,6 @@ FER_DEVICE void load_image_tile(float* tile, const ImageTiles& t, const TileOrig
     const FirstConvShape& g = t.g;
     const int row0 = at.p * g.stride - g.top;
     const int column0 = at.q * g.stride - g.left;
-    const std::uint8_t* image = nullptr;
-    if (t.gather.images != nullptr) {
-        image = t.gather.images + std::int64_t{t.gather.order[t.gather.clock[kCursorWord] + at.n]} * g.h * g.w;
-    }
     const int width = t.width * g.c;
     const int total = t.height * width;
     for (int i = static_cast<int>(threadIdx.x); i < total; i += static_cast<int>(kTileThreads)) {
@@ -76,8 +68,7 @@ FER_DEVICE void load_image_tile(float* tile, const ImageTiles& t, const TileOrig
         const int column = column0 * g.c + inner;
         float value = 0.0f;
         if (row >= 0 && row < g.h && column >= 0 && column < g.w * g.c) {
-            value = image != nullptr ? to_float(from_float<T>(to_float(image[row * g.w + column]) * t.gather.scale))
-                                     : to_float(static_cast<const T*>(t.x)[(at.n * g.h + row) * g.w * g.c + column]);
+            value = to_float(static_cast<const T*>(t.x)[(at.n * g.h + row) * g.w * g.c + column]);
         }
         tile[i] = value;
     }

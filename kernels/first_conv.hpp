@@ -15,6 +15,7 @@
 
 #include "engine/core/dtype.hpp"
 #include "kernels/activation.hpp"
+#include "kernels/image.hpp"
 
 namespace fer::FER_PORT {
 
@@ -27,20 +28,11 @@ struct FirstConvShape {
     int p, q;        // y (n, p, q, k)
 };
 
-/// Instead of x: image n of the batch is images[order[clock[kCursorWord] + n]] * scale, rounded to dtype, just as if
-/// gathered, scaled and stored before. c = 1. The clock (clock.hpp) lives on the device, so that a captured step needs
-/// no new arguments.
-struct GatheredImages {
-    const std::uint8_t* images = nullptr;  // (any, h, w)
-    const std::int32_t* order = nullptr;
-    const std::int64_t* clock = nullptr;
-    float scale = 1.0f / 255.0f;
-};
-
 struct FirstConv {
     FirstConvShape shape;
-    const void* x = nullptr;     // or
-    GatheredImages gather = {};  // with images
+    const void* x = nullptr;  // or, with images:
+    ImageBatch batch = {};    // x made here just as image_batch (image.hpp) makes it, and stored to batch.y, with the
+                              // labels; c = 1, stride 1, outputs as many as pixels
     const void* w;
     const float* bias = nullptr;  // (k), or null
     void* y;
@@ -52,8 +44,7 @@ void first_conv_fwd(const FirstConv& a, cudaStream_t stream);
 /// What it needs of the activation is either its mask (relu.hpp; bits numbered as y) or y; with neither g = dy.
 struct FirstConvWgrad {
     FirstConvShape shape;
-    const void* x = nullptr;     // or
-    GatheredImages gather = {};  // with images
+    const void* x;
     const void* dy;
     const std::uint32_t* mask = nullptr;
     const void* y = nullptr;  // of dtype

@@ -91,6 +91,7 @@ FER_DEVICE void write_partial(float (&sum)[kSums][kTileOwn], float (&shared)[kWa
 /// for all of its pixels: 9 reads of shared memory and 16 bytes of dy for 80 additions.
 template <class T>
 __global__ void __launch_bounds__(kTileThreads, 4) first_conv_wgrad_kernel(Backward k) {
+    wait_for_previous();
     FER_DYNAMIC_SHARED(float, tile);
     FER_SHARED(float, shared, [kWarps][kSums * kTileChannels]);
     const FirstConvShape& g = k.tiles.g;
@@ -148,13 +149,13 @@ int row_floats(const FirstConvShape& g) { return (g.kh * g.kw * g.c + 1) * g.k; 
 }  // namespace
 
 std::int64_t first_conv_wgrad_workspace(const FirstConvWgrad& a) {
-    const ImageTiles tiles = image_tiles(a.shape, a.x, a.gather);
+    const ImageTiles tiles = image_tiles(a.shape, a.x);
     return std::int64_t{split(tiles.count).blocks} * row_floats(a.shape) * static_cast<std::int64_t>(sizeof(float));
 }
 
 void first_conv_wgrad(const FirstConvWgrad& a, cudaStream_t stream) {
     const FirstConvShape& g = a.shape;
-    const ImageTiles tiles = image_tiles(g, a.x, a.gather);
+    const ImageTiles tiles = image_tiles(g, a.x);
     const Split s = split(tiles.count);
     const int taps = g.kh * g.kw * g.c;
     by_float_type(a.dtype, "first_conv", [&]<class T>(T) {

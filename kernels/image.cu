@@ -26,6 +26,7 @@ struct AugmentArgs {
 
 template <class In, class Out>
 __global__ void __launch_bounds__(kThreads) augment_kernel(AugmentArgs s) {
+    wait_for_previous();
     FER_SHARED(ImageMap, map);
     const Augment& a = s.a;
     if (threadIdx.x == 0) {
@@ -46,6 +47,7 @@ __global__ void __launch_bounds__(kThreads) augment_kernel(AugmentArgs s) {
 // N bytes at once: 16 where images are a multiple of that.
 template <int N>
 __global__ void __launch_bounds__(kThreads) gather_kernel(Gather a) {
+    wait_for_previous();
     const std::int64_t image = a.order[a.clock[kCursorWord] + blockIdx.x];
     const std::uint8_t* const from = a.images + image * a.pixels;  // 64-bit: the data set may pass 2^31 bytes
     std::uint8_t* const to = a.batch_images + std::int64_t{blockIdx.x} * a.pixels;
@@ -65,6 +67,7 @@ struct ImageBatchArgs {
 
 template <class Out>
 __global__ void __launch_bounds__(kThreads) image_batch_kernel(ImageBatchArgs s) {
+    wait_for_previous();
     FER_SHARED(ImageMap, map);
     const ImageBatch& a = s.a;
     const std::int64_t image = a.order[a.clock[kCursorWord] + blockIdx.x];
@@ -76,9 +79,7 @@ __global__ void __launch_bounds__(kThreads) image_batch_kernel(ImageBatchArgs s)
     const std::uint8_t* const from = a.images + image * count;
     Out* const y = static_cast<Out*>(a.y) + blockIdx.x * count;
     for (unsigned i = slice_thread(); i < count; i += slice_threads()) {
-        const auto v = static_cast<float>(
-            augmented(map, a.augmentation, from, a.h, a.w, 1, static_cast<int>(i) / a.w, static_cast<int>(i) % a.w, 0));
-        y[i] = from_float<Out>(__fadd_rn(__fmul_rn(v, a.scale), a.offset));
+        y[i] = batch_pixel<Out>(map, a, from, static_cast<int>(i) / a.w, static_cast<int>(i) % a.w);
     }
     if (slice_thread() == 0) {
         a.batch_labels[blockIdx.x] = a.labels[image];

@@ -19,6 +19,7 @@ struct RescaleArgs {
 
 template <class In, class Out>
 __global__ void __launch_bounds__(kThreads) rescale_kernel(RescaleArgs s) {
+    wait_for_previous();
     const Rescale& a = s.a;
     const auto c = static_cast<unsigned>(a.c);
     for (unsigned i = grid_thread(); i < s.count; i += grid_threads()) {
@@ -30,6 +31,7 @@ __global__ void __launch_bounds__(kThreads) rescale_kernel(RescaleArgs s) {
 // A block per image, which it reads three times: the second and third time from the caches.
 template <class In, class Out>
 __global__ void __launch_bounds__(kThreads) standardize_kernel(Standardize a) {
+    wait_for_previous();
     FER_SHARED(double, shared, [kThreads / kWarp]);
     const auto count = static_cast<unsigned>(a.pixels);
     const In* const x = static_cast<const In*>(a.x) + blockIdx.x * count;
@@ -85,6 +87,7 @@ FER_DEVICE float resized(const ResizeArgs& s, const In* image, unsigned row, uns
 
 template <class In, class Out>
 __global__ void __launch_bounds__(kThreads) resize_kernel(ResizeArgs s) {
+    wait_for_previous();
     const Resize& a = s.a;
     Out* const y = static_cast<Out*>(a.y);
     for (unsigned i = grid_thread(); i < s.count; i += grid_threads()) {
@@ -112,6 +115,7 @@ struct GrayToRgbArgs {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) gray_to_rgb_kernel(GrayToRgbArgs s) {
+    wait_for_previous();
     for (unsigned i = grid_thread(); i < s.count; i += grid_threads()) {
         static_cast<T*>(s.a.y)[i] = static_cast<const T*>(s.a.x)[i / 3];
     }

@@ -21,6 +21,7 @@ struct PenaltyArgs {
 };
 
 __global__ void __launch_bounds__(kThreads) l2_penalty_kernel(PenaltyArgs s) {
+    wait_for_previous();
     FER_SHARED(double, shared, [kThreads / kWarp]);
     const L2Penalty& a = s.a;
     const unsigned begin = blockIdx.x * s.tile;
@@ -44,6 +45,7 @@ __global__ void __launch_bounds__(kThreads) l2_penalty_kernel(PenaltyArgs s) {
 }
 
 __global__ void __launch_bounds__(kThreads) l2_penalty_total_kernel(PenaltyArgs s) {
+    wait_for_previous();
     FER_SHARED(double, shared, [kThreads / kWarp]);
     const auto* const partials = static_cast<const double*>(s.a.workspace);
     double sum = 0;
@@ -58,6 +60,7 @@ __global__ void __launch_bounds__(kThreads) l2_penalty_total_kernel(PenaltyArgs 
 }
 
 __global__ void __launch_bounds__(256) l2_bwd_kernel(L2Grad a) {
+    wait_for_previous();
     const auto count = static_cast<unsigned>(a.count);
     const float factor = 2.0f * a.lambda * (a.dloss == nullptr ? 1.0f : *a.dloss);
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {

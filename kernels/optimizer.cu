@@ -147,6 +147,7 @@ FER_DEVICE void update_one_by_one(const OptimizerArgs<Rule>& s, const Prepared& 
 // pointers are aligned.
 template <class Rule, class Shadow, bool kVectors>
 __global__ void __launch_bounds__(kThreads) optimizer_kernel(OptimizerArgs<Rule> s) {
+    wait_for_previous();
     FER_SHARED(Prepared, shared);
     if (s.block.scale != nullptr && s.block.scale->overflow != 0) {
         return;  // every thread of every block
@@ -194,6 +195,7 @@ void launch_optimizer(const FlatBlock& block, const Rule& rule, float* first, fl
 
 // Any number of threads may set the flag, all to the same value; atomically, so that it is no race.
 __global__ void __launch_bounds__(kThreads) grads_check_kernel(GradsCheck a) {
+    wait_for_previous();
     const auto count = static_cast<unsigned>(a.count);
     bool finite = true;
 #pragma unroll 4
@@ -206,6 +208,7 @@ __global__ void __launch_bounds__(kThreads) grads_check_kernel(GradsCheck a) {
 }
 
 __global__ void __launch_bounds__(32) loss_scale_update_kernel(LossScaleUpdate a) {
+    wait_for_previous();
     if (threadIdx.x != 0) {
         return;
     }
@@ -223,6 +226,7 @@ __global__ void __launch_bounds__(32) loss_scale_update_kernel(LossScaleUpdate a
 }
 
 __global__ void __launch_bounds__(kThreads) ema_kernel(Ema a) {
+    wait_for_previous();
     const auto count = static_cast<unsigned>(a.count);
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {
         a.average[i] = __fadd_rn(__fmul_rn(a.decay, a.average[i]), __fmul_rn(1.0f - a.decay, a.w[i]));

@@ -18,6 +18,7 @@ struct Window {
 /// One thread per V channels of y.
 template <class T, int V>
 __global__ void __launch_bounds__(256) window_copy_kernel(Window a) {
+    wait_for_previous();
     for (unsigned i = grid_thread(); i < a.count; i += grid_threads()) {
         const NhwcPlace to = a.places.at(i);
         const int row = static_cast<int>(to.row) + a.top;

@@ -59,6 +59,7 @@ struct Winners {
 /// independent and in flight together; 0: any.
 template <class T, int V, int kWindow>
 __global__ void __launch_bounds__(256) max_pool_fwd_kernel(Pool<MaxPool> k) {
+    wait_for_previous();
     const MaxPool& a = k.a;
     const T* x = static_cast<const T*>(a.x);
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
@@ -98,6 +99,7 @@ __global__ void __launch_bounds__(256) max_pool_fwd_kernel(Pool<MaxPool> k) {
 /// One thread per V channels of an input. 4 blocks: for sm_80, ptxas 13.0 aims for 40 registers otherwise and spills.
 template <class T, int V>
 __global__ void __launch_bounds__(256, 4) max_pool_bwd_kernel(Pool<MaxPoolGrad> k) {
+    wait_for_previous();
     const MaxPoolGrad& a = k.a;
     const T* dy = static_cast<const T*>(a.dy);
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
@@ -128,6 +130,7 @@ __global__ void __launch_bounds__(256, 4) max_pool_bwd_kernel(Pool<MaxPoolGrad> 
 /// dy and argmax are read once instead of window^2 times. Rows and columns left over form windows of zeros.
 template <class T, int V, int kWindow>
 __global__ void __launch_bounds__(256) max_pool_tiles_bwd_kernel(Pool<MaxPoolGrad> k) {
+    wait_for_previous();
     const MaxPoolGrad& a = k.a;
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
         const NhwcPlace of = k.places.at(i);
@@ -158,6 +161,7 @@ __global__ void __launch_bounds__(256) max_pool_tiles_bwd_kernel(Pool<MaxPoolGra
 
 template <class T, int V>
 __global__ void __launch_bounds__(256) avg_pool_fwd_kernel(Pool<AvgPool> k) {
+    wait_for_previous();
     const AvgPool& a = k.a;
     const T* x = static_cast<const T*>(a.x);
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
@@ -186,6 +190,7 @@ __global__ void __launch_bounds__(256) avg_pool_fwd_kernel(Pool<AvgPool> k) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(256) avg_pool_bwd_kernel(Pool<AvgPoolGrad> k) {
+    wait_for_previous();
     const AvgPoolGrad& a = k.a;
     const T* dy = static_cast<const T*>(a.dy);
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
@@ -225,6 +230,7 @@ struct GlobalPool {
 /// order.
 template <class T, int V>
 __global__ void __launch_bounds__(kLanes* kParts) global_avg_pool_fwd_kernel(GlobalPool<GlobalAvgPool> k) {
+    wait_for_previous();
     FER_SHARED(float, partial, [kParts][kLanes][V]);
     const GlobalAvgPool& a = k.a;
     const unsigned lane = threadIdx.x % kLanes;
@@ -261,6 +267,7 @@ __global__ void __launch_bounds__(kLanes* kParts) global_avg_pool_fwd_kernel(Glo
 
 template <class T, int V>
 __global__ void __launch_bounds__(256) global_avg_pool_bwd_kernel(Pool<GlobalAvgPoolGrad> k) {
+    wait_for_previous();
     const GlobalAvgPoolGrad& a = k.a;
     for (unsigned i = grid_thread(); i < k.count; i += grid_threads()) {
         const NhwcPlace to = k.places.at(i);

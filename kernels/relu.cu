@@ -14,6 +14,7 @@ struct Groups {
 
 template <class T>
 __global__ void __launch_bounds__(256) relu_fwd_kernel(Groups<Relu> k) {
+    wait_for_previous();
     const Relu& a = k.a;
     for (unsigned g = grid_thread(); g < k.groups; g += grid_threads()) {
         float value[kGroup] = {};
@@ -33,6 +34,7 @@ __global__ void __launch_bounds__(256) relu_fwd_kernel(Groups<Relu> k) {
 
 template <class T>
 __global__ void __launch_bounds__(256) relu_bwd_kernel(Groups<ReluGrad> k) {
+    wait_for_previous();
     const ReluGrad& a = k.a;
     for (unsigned g = grid_thread(); g < k.groups; g += grid_threads()) {
         float value[kGroup];

@@ -180,6 +180,7 @@ FER_DEVICE void finish(Share& sum, const Product& k, unsigned pixel0, int column
 /// filled while the other is multiplied. V channels per thread in the depthwise part.
 template <class T, int V, Units kUnits>
 __global__ void __launch_bounds__(kThreads) separable_fwd_kernel(Product k) {
+    wait_for_previous();
     FER_DYNAMIC_SHARED(T, memory);
     T* left = memory;                       // (kPixels, pitch)
     T* right = memory + kPixels * k.pitch;  // 2 x (kDepth, kPitch)

@@ -109,6 +109,7 @@ FER_DEVICE void store_mean(double sum, float* loss, int n) {
 
 template <int Lanes, class T>
 __global__ void __launch_bounds__(kThreads, 1) softmax_xent_kernel(SoftmaxXent a) {
+    wait_for_previous();
     constexpr int kRows = kThreads / Lanes;
     const int lane = static_cast<int>(threadIdx.x) % Lanes;
     double sum = 0;
@@ -121,6 +122,7 @@ __global__ void __launch_bounds__(kThreads, 1) softmax_xent_kernel(SoftmaxXent a
 
 template <int Lanes, class T>
 __global__ void __launch_bounds__(kThreads, 2) softmax_xent_rows_kernel(SoftmaxXent a) {
+    wait_for_previous();
     const int i = static_cast<int>(blockIdx.x) * (kThreads / Lanes) + static_cast<int>(threadIdx.x) / Lanes;
     const int lane = static_cast<int>(threadIdx.x) % Lanes;
     const float loss = xent_row<Lanes, T>(a, i, lane);
@@ -130,6 +132,7 @@ __global__ void __launch_bounds__(kThreads, 2) softmax_xent_rows_kernel(SoftmaxX
 }
 
 __global__ void __launch_bounds__(kThreads) softmax_xent_mean_kernel(SoftmaxXent a) {
+    wait_for_previous();
     double sum = 0;
     for (int i = static_cast<int>(threadIdx.x); i < a.n; i += kThreads) {
         sum += static_cast<double>(static_cast<const float*>(a.workspace)[i]);
@@ -139,6 +142,7 @@ __global__ void __launch_bounds__(kThreads) softmax_xent_mean_kernel(SoftmaxXent
 
 template <class T>
 __global__ void __launch_bounds__(256) softmax_xent_bwd_kernel(SoftmaxXentGrad a) {
+    wait_for_previous();
     const auto classes = static_cast<unsigned>(a.classes);
     const unsigned count = static_cast<unsigned>(a.n) * classes;
     const float factor = number_or_one(a.dloss) * number_or_one(a.loss_scale);
@@ -153,6 +157,7 @@ __global__ void __launch_bounds__(256) softmax_xent_bwd_kernel(SoftmaxXentGrad a
 // One warp per row in both.
 template <class T>
 __global__ void __launch_bounds__(256) softmax_fwd_kernel(Softmax a) {
+    wait_for_previous();
     const auto i = static_cast<int>(grid_thread() / kWarp);
     if (i >= a.n) {
         return;  // the whole warp
@@ -168,6 +173,7 @@ __global__ void __launch_bounds__(256) softmax_fwd_kernel(Softmax a) {
 
 template <class T>
 __global__ void __launch_bounds__(256) softmax_bwd_kernel(SoftmaxGrad a) {
+    wait_for_previous();
     const auto i = static_cast<int>(grid_thread() / kWarp);
     if (i >= a.n) {
         return;

@@ -10,6 +10,7 @@ constexpr unsigned kShares = 8;
 
 template <class T>
 __global__ void __launch_bounds__(kColumns* kShares) sum_partials_kernel(SumPartials a) {
+    wait_for_previous();
     FER_SHARED(float, sums, [kShares][kColumns]);
     const unsigned column = threadIdx.x % kColumns;
     const unsigned share = threadIdx.x / kColumns;

@@ -18,6 +18,7 @@ struct TransposeArgs {
 
 template <class From, class To>
 __global__ void __launch_bounds__(kTile* kRows) transpose_kernel(TransposeArgs a) {
+    wait_for_previous();
     FER_SHARED(float, tile, [kTile][kTile + 1]);  // one more: a column of it lies in 32 banks
     const From* const x = static_cast<const From*>(a.x);
     To* const y = static_cast<To*>(a.y);

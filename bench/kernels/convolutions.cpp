@@ -1,5 +1,6 @@
 #include "bench/kernels/conv_layer.hpp"
 #include "bench/kernels/families.hpp"
+#include "bench/kernels/images.hpp"
 #include "engine/graph/op_table.hpp"
 #include "kernels/conv2d_direct.hpp"
 #include "kernels/first_conv.hpp"
@@ -129,42 +130,35 @@ Case direct(const Layer& layer) {
 
 bool is_first(const Conv2dShape& s) { return s.c <= 4 && s.kh <= 7 && s.kw <= 7 && s.stride <= 4; }
 
-/// The batch out of the resident data set, as the captured step takes it.
-GatheredImages gathered(Memory& m, const FirstConvShape& s, int images) {
-    m.reads(std::int64_t{s.n} * s.h * s.w);
-    return {.images = m.bytes_table(std::int64_t{images} * s.h * s.w),
-            .order = m.labels(s.n, images),
-            .clock = m.of<std::int64_t>({1, 4, 0, 0}),
-            .scale = m.integers() ? 1.0f : 1.0f / 255.0f};
-}
-
+/// With `images`, x is made of that many in the resident data set, as the captured step does it.
 Case first_fwd(const Layer& layer, const Arithmetic& how, int images) {
     Case c = layer.start("first_conv_fwd", how);
-    c.shape += images > 0 ? " gathered" : "";
+    c.shape += images > 0 ? " augmented" : "";
+    c.exact = c.exact && images == 0;
     c.tensor = false;
     const auto s = channels_of<FirstConvShape>(x_of(layer.at.op), w_of(layer.at.op), layer.at.op.as<ConvAttrs>());
     c.prepare = [s, layer = layer.s, bias = layer.bias, activation = layer.activation, how, images](Memory& m) {
-        return launch_of(first_conv_fwd, {.shape = s,
-                                          .x = images > 0 ? nullptr : m.input(count_x(layer), how.dtype),
-                                          .gather = images > 0 ? gathered(m, s, images) : GatheredImages{},
-                                          .w = m.input(count_w(layer), how.dtype),
-                                          .bias = bias ? m.floats(s.k) : nullptr,
-                                          .y = m.output(count_y(layer), how.dtype),
-                                          .activation = activation,
-                                          .dtype = how.dtype});
+        const Batch batch{{}, images, s.n, s.h, s.w};
+        return launch_of(first_conv_fwd,
+                         {.shape = s,
+                          .x = images > 0 ? nullptr : m.input(count_x(layer), how.dtype),
+                          .batch = images > 0 ? image_batch_args(m, batch, how.dtype, true) : ImageBatch{},
+                          .w = m.input(count_w(layer), how.dtype),
+                          .bias = bias ? m.floats(s.k) : nullptr,
+                          .y = m.output(count_y(layer), how.dtype),
+                          .activation = activation,
+                          .dtype = how.dtype});
     };
     return c;
 }
 
-Case first_wgrad(const Layer& layer, const Arithmetic& how, int images) {
+Case first_wgrad(const Layer& layer, const Arithmetic& how) {
     Case c = layer.start("first_conv_wgrad", how);
-    c.shape += images > 0 ? " gathered" : "";
     c.tensor = false;
     const auto s = channels_of<FirstConvShape>(x_of(layer.at.op), w_of(layer.at.op), layer.at.op.as<ConvAttrs>());
-    c.prepare = [s, layer = layer.s, bias = layer.bias, how, images](Memory& m) {
+    c.prepare = [s, layer = layer.s, bias = layer.bias, how](Memory& m) {
         FirstConvWgrad a{.shape = s,
-                         .x = images > 0 ? nullptr : m.input(count_x(layer), how.dtype),
-                         .gather = images > 0 ? gathered(m, s, images) : GatheredImages{},
+                         .x = m.input(count_x(layer), how.dtype),
                          .dy = m.input(count_y(layer), how.dtype),
                          .mask = m.bits(mask_words(count_y(layer))),
                          .dw = m.output(count_w(layer), DType::kF32),
@@ -178,9 +172,13 @@ Case first_wgrad(const Layer& layer, const Arithmetic& how, int images) {
 
 void add_first(Cases& cases, const Layer& layer, int images) {
     for (const Arithmetic& how : kStorage) {
-        for (const int from : {0, layer.s.c == 1 && layer.s.h == 48 ? images : 0}) {
-            cases.add(layer.at.op.kind == OpKind::kConv2d ? first_fwd(layer, how, from)
-                                                          : first_wgrad(layer, how, from));
+        if (layer.at.op.kind == OpKind::kConv2dWgrad) {
+            cases.add(first_wgrad(layer, how));
+            continue;
+        }
+        cases.add(first_fwd(layer, how, 0));
+        if (layer.s.c == 1 && layer.s.h == 48) {
+            cases.add(first_fwd(layer, how, images));
         }
     }
 }

@@ -1,5 +1,6 @@
+#include "bench/kernels/images.hpp"
+
 #include "bench/kernels/families.hpp"
-#include "kernels/image.hpp"
 
 namespace fer::FER_PORT {
 namespace {
@@ -15,24 +16,6 @@ Case start(const char* family, const Arithmetic& how, const std::string& where, 
             .equals = {},
             .prepare = {}};
 }
-
-/// The batch of a step out of the resident data set.
-struct Batch {
-    std::string where;
-    int images, n, h, w;
-
-    int pixels() const { return h * w; }
-    std::string text() const { return fmt::format("{}x{}x{} of {}", n, h, w, images); }
-};
-
-// As the recipe custom_cnn_augmented has it.
-constexpr Augmentation kAugmentation{.rotation = 40,
-                                     .height_shift = 0.2f,
-                                     .width_shift = 0.2f,
-                                     .shear = 0.2f,
-                                     .zoom = 0.2f,
-                                     .horizontal_flip = true,
-                                     .stream = 7};
 
 Case gather_case(const Batch& b) {
     Case c = start("gather", {"u8", DType::kU8}, b.where, b.text(), true);
@@ -55,20 +38,7 @@ Case gather_case(const Batch& b) {
 Case batch_case(const Batch& b, const Arithmetic& how, bool augmented) {
     Case c = start("image_batch", how, b.where, b.text() + (augmented ? " augmented" : ""), !augmented);
     c.prepare = [b, augmented, type = how.dtype](Memory& m) {
-        const std::int64_t read = std::int64_t{b.n} * b.pixels();
-        m.reads(read + std::int64_t{b.n} * 4);
-        return launch_of(image_batch,
-                         {.images = m.bytes_table(std::int64_t{b.images} * b.pixels()),
-                          .labels = reinterpret_cast<const std::int32_t*>(m.bytes_table(std::int64_t{b.images} * 4)),
-                          .order = m.labels(b.n, b.images),
-                          .clock = m.of<std::int64_t>({1, 4, 0, 0}),
-                          .y = m.output(read, type),
-                          .batch_labels = static_cast<std::int32_t*>(m.output(std::int64_t{b.n} * 4, DType::kU8)),
-                          .batch = b.n,
-                          .h = b.h,
-                          .w = b.w,
-                          .augmentation = augmented ? kAugmentation : Augmentation{},
-                          .to = type});
+        return launch_of(image_batch, image_batch_args(m, b, type, augmented));
     };
     return c;
 }

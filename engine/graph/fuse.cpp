@@ -30,6 +30,7 @@ constexpr std::array kRules{
     FusionRule{"l2",         "the gradient of an L2 penalty added onto the other gradient of its kernel",                kStep,    rewrite::fuse_l2, nullptr},
     FusionRule{"gray",       "three equal channels into a first convolution of one, its weights summed over them",       kStep,    rewrite::fuse_gray, nullptr},
     FusionRule{"input",      "augmentation, scaling and casts into the gather of the batch, or into its resizing",       kStep,    rewrite::fuse_input, nullptr},
+    FusionRule{"image_conv", "the making of a batch's images into the first convolution, if they have one channel",      kStep,    rewrite::fuse_image_conv, nullptr},
     FusionRule{"shadow",     "the casts of trained weights into the optimizer, which writes both",                       kPrepare, nullptr, rewrite::prepare_shadow},
     FusionRule{"hoist",      "what no step changes out of the step",                                                     kPrepare, nullptr, rewrite::prepare_hoist},
     FusionRule{"early_update", "not fused but split off: a large layer's update, to run beside the backward pass",       kPrepare, nullptr, rewrite::prepare_early_update},

@@ -193,4 +193,51 @@ int fuse_input(Graph& graph) {
     return count;
 }
 
+namespace {
+
+/// The place of the one convolution that reads images of one channel, if a kernel can make them as it goes: a same
+/// convolution of stride 1, whose tiles of outputs part the pixels among them. Others may read them, or the labels,
+/// only later.
+int first_convolution(const Graph& graph, const Node& images) {
+    int found = -1;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        const Node& node = graph.nodes()[i];
+        if (std::ranges::find_first_of(node.inputs, images.outputs) == node.inputs.end()) {
+            continue;
+        }
+        const auto* attrs = std::get_if<ConvAttrs>(&node.attrs);
+        const bool first = node.kind == OpKind::kConv2d && attrs->stride == 1 && attrs->padding == Padding::kSame &&
+                           !attrs->tf32 && node.inputs.size() <= 3 && graph.value(node.inputs[1]).info.shape[0] <= 7 &&
+                           graph.value(node.inputs[1]).info.shape[1] <= 7;
+        if ((found < 0) != first) {
+            return -1;
+        }
+        found = first ? static_cast<int>(i) : found;
+    }
+    return found;
+}
+
+}  // namespace
+
+int fuse_image_conv(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        const Node images = graph.nodes()[i];
+        const int at = images.kind == OpKind::kImageBatch ? first_convolution(graph, images) : -1;
+        if (at < 0) {
+            continue;
+        }
+        Node& conv = graph.nodes()[static_cast<std::size_t>(at)];
+        conv.kind = OpKind::kImageConv;
+        conv.attrs = ImageConvAttrs{std::get<ImageBatchAttrs>(images.attrs), std::get<ConvAttrs>(conv.attrs)};
+        conv.inputs.erase(conv.inputs.begin());
+        conv.inputs.insert(conv.inputs.begin(), images.inputs.begin(), images.inputs.end());
+        conv.outputs.insert(conv.outputs.begin(), images.outputs.begin(), images.outputs.end());
+        graph.nodes().erase(graph.nodes().begin() + static_cast<std::ptrdiff_t>(i));
+        number_writers(graph);
+        ++count;
+    }
+    return count;
+}
+
 }  // namespace fer::rewrite

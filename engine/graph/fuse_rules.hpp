@@ -20,6 +20,7 @@ int fuse_loss(Graph&);
 int fuse_l2(Graph&);
 int fuse_gray(Graph&);
 int fuse_input(Graph&);
+int fuse_image_conv(Graph&);
 
 // of what a step need not repeat
 int prepare_shadow(Graph& step, Graph& prepared);

@@ -1,6 +1,7 @@
 // Shape rules of data and forward ops.
 #include <algorithm>
 
+#include "engine/graph/image_conv.hpp"
 #include "engine/graph/rule_checks.hpp"
 
 namespace fer {
@@ -138,6 +139,18 @@ Infos infer_conv2d(const OpDesc& op) {
     }
     FER_CHECK(op.state.size() == 2, "needs the two moving statistics, got {}", op.state.size());
     return {y, {{w[3]}, reduced(y.dtype)}, {{w[3]}, reduced(y.dtype)}};
+}
+
+// (images, labels, order, clock as image_batch; then w, b as conv2d) -> x, labels as image_batch; y, mean, variance as
+// conv2d of x
+Infos infer_image_conv(const OpDesc& op) {
+    expect_inputs(op, 5, 6);
+    OpDesc with_images = op;
+    with_images.out = infer_image_batch(image_batch_of(op));
+    const Infos convolved = infer_conv2d(conv2d_of(with_images));
+    Infos infos = with_images.out;
+    infos.insert(infos.end(), convolved.begin(), convolved.end());
+    return infos;
 }
 
 // (x (n,h,w,c), w (kh,kw,c,1)) -> y

@@ -1,4 +1,5 @@
 // Shape rules of backward and update ops, and the costs.
+#include "engine/graph/image_conv.hpp"
 #include "engine/graph/rule_checks.hpp"
 
 namespace fer::rules {
@@ -215,6 +216,7 @@ std::int64_t depthwise_flops(const Shape& y, const Shape& w) { return 2 * y.coun
 
 }  // namespace
 
+std::int64_t flops_image_conv(const OpDesc& op) { return flops_conv2d(conv2d_of(op)); }
 std::int64_t flops_conv2d(const OpDesc& op) { return conv_flops(op.out[0].shape, op.in[1].shape); }
 std::int64_t flops_conv2d_dgrad(const OpDesc& op) { return conv_flops(op.in[0].shape, op.in[1].shape); }
 std::int64_t flops_conv2d_wgrad(const OpDesc& op) { return conv_flops(op.in[1].shape, op.out[0].shape); }

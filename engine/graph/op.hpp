@@ -22,6 +22,7 @@ enum class OpKind : std::uint8_t {
     kResize,
     kGrayToRgb,
     kImageBatch,
+    kImageConv,
     // forward
     kConv2d,
     kDepthwiseConv,
@@ -194,6 +195,12 @@ struct ImageBatchAttrs {
     DType to = DType::kF32;
     bool operator==(const ImageBatchAttrs&) const = default;
 };
+/// image_batch, and a convolution of what it makes.
+struct ImageConvAttrs {
+    ImageBatchAttrs images;
+    ConvAttrs conv;
+    bool operator==(const ImageConvAttrs&) const = default;
+};
 struct AdamAttrs {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
     bool operator==(const AdamAttrs&) const = default;
@@ -210,7 +217,7 @@ struct RmsPropAttrs {
 
 using Attributes = std::variant<NoAttrs, ConvAttrs, DenseAttrs, BatchNormAttrs, PoolAttrs, PadAttrs, DropoutAttrs,
                                 ScalarAttrs, XentAttrs, ShapeAttrs, CastAttrs, RescaleAttrs, ResizeAttrs, GatherAttrs,
-                                AugmentAttrs, ImageBatchAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
+                                AugmentAttrs, ImageBatchAttrs, ImageConvAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
 
 struct TensorInfo {
     Shape shape;

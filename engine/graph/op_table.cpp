@@ -23,6 +23,7 @@ constexpr std::array kOps{
     OpSpec{kResize,                 "resize",                 "y",              infer_resize,                    nullptr,                   nullptr,               kNone},
     OpSpec{kGrayToRgb,              "gray_to_rgb",            "y",              infer_gray_to_rgb,               nullptr,                   nullptr,               kNone},
     OpSpec{kImageBatch,             "image_batch",            "x labels",       infer_image_batch,               nullptr,                   nullptr,               kNone},
+    OpSpec{kImageConv,              "image_conv",             "x labels y mean variance", infer_image_conv,      nullptr,                   flops_image_conv,      kNone},
     OpSpec{kConv2d,                 "conv2d",                 "y mean variance", infer_conv2d,                   grad_conv2d,               flops_conv2d,          kNone},
     OpSpec{kDepthwiseConv,          "depthwise_conv",         "y",              infer_depthwise_conv,            grad_depthwise_conv,       flops_depthwise,       kNone},
     OpSpec{kDense,                  "dense",                  "y",              infer_dense,                     grad_dense,                flops_dense,           kNone},

@@ -42,6 +42,10 @@ inline bool is_view(OpKind kind) { return spec_of(kind).traits == Traits::kView;
 inline bool is_optimizer(OpKind kind) {
     return kind == OpKind::kAdam || kind == OpKind::kSgd || kind == OpKind::kRmsProp;
 }
+/// Inputs 0 to 3: images, labels, order and clock.
+inline bool reads_data_set(OpKind kind) {
+    return kind == OpKind::kGather || kind == OpKind::kImageBatch || kind == OpKind::kImageConv;
+}
 inline bool may_overwrite(OpKind kind) { return spec_of(kind).traits == Traits::kInPlace; }
 inline std::int64_t flops_of(const OpDesc& op) {
     const FlopRule rule = spec_of(op.kind).flops;

@@ -17,6 +17,7 @@ Infos infer_same(const OpDesc&);
 Infos infer_resize(const OpDesc&);
 Infos infer_gray_to_rgb(const OpDesc&);
 Infos infer_image_batch(const OpDesc&);
+Infos infer_image_conv(const OpDesc&);
 Infos infer_conv2d(const OpDesc&);
 Infos infer_depthwise_conv(const OpDesc&);
 Infos infer_dense(const OpDesc&);
@@ -87,6 +88,7 @@ void grad_l2_penalty(Gradients&, const Node&);
 void grad_cast(Gradients&, const Node&);
 
 // costs
+std::int64_t flops_image_conv(const OpDesc&);
 std::int64_t flops_conv2d(const OpDesc&);
 std::int64_t flops_conv2d_dgrad(const OpDesc&);
 std::int64_t flops_conv2d_wgrad(const OpDesc&);

@@ -14,12 +14,16 @@ std::string mib(std::int64_t bytes) { return fmt::format("{:.1f} MiB", static_ca
 std::string step_note(const Plan& plan, const PlanStep& step) {
     const Node& node = plan.graph.nodes()[static_cast<std::size_t>(step.node)];
     std::vector<std::string> notes;
-    if (const auto* conv = std::get_if<ConvAttrs>(&step.op.attrs)) {
+    const auto* with_images = std::get_if<ImageConvAttrs>(&step.op.attrs);
+    if (const auto* conv = with_images == nullptr ? std::get_if<ConvAttrs>(&step.op.attrs) : &with_images->conv) {
         if (conv->activation != Activation::kNone) {
             notes.emplace_back(conv->activation == Activation::kRelu ? "relu" : "relu6");
         }
         if (step.op.kind == OpKind::kConv2d && step.op.in.size() >= 3) {
             notes.emplace_back(step.op.in.size() == 4 ? "bias, residual" : "bias");
+        }
+        if (with_images != nullptr && step.op.in.size() == 6) {
+            notes.emplace_back("bias");
         }
         if (conv->statistics) {
             notes.emplace_back("statistics");
@@ -140,13 +144,14 @@ std::string describe(const Plan& plan, const std::string& explain) {
         const PlanStep& step = plan.steps[s];
         const Node& node = plan.graph.nodes()[static_cast<std::size_t>(step.node)];
         const bool writes = !node.outputs.empty();
+        const std::size_t main = step.op.kind == OpKind::kImageConv ? 2 : 0;  // the convolution's, not the images
         const auto megaflops = static_cast<double>(flops_of(step.op)) * 1e-6;
         std::string line =
             fmt::format("{:>4}  {:<{}}  {:<33} {:<20} {:>11} {:>12} {:>9}  {}", s, step.op.name, widest,
                         fmt::format("{}.{}", name_of(step.op.kind),
                                     step.implementation == nullptr ? "view" : step.implementation->name),
-                        writes ? step.op.out[0].shape.str() : fmt::format("{} tensors", step.op.state.size()),
-                        writes ? location(plan, node.outputs[0]) : "kept", writes ? step.op.out[0].bytes() : 0,
+                        writes ? step.op.out[main].shape.str() : fmt::format("{} tensors", step.op.state.size()),
+                        writes ? location(plan, node.outputs[main]) : "kept", writes ? step.op.out[main].bytes() : 0,
                         megaflops == 0 ? "" : fmt::format("{:.1f}", megaflops), step_note(plan, step));
         line.erase(line.find_last_not_of(' ') + 1);
         text += line + "\n";

@@ -253,13 +253,13 @@ std::int64_t Plan::traffic() const {
         if (step.implementation == nullptr) {
             continue;
         }
-        if (step.op.kind == OpKind::kGather ||
-            step.op.kind == OpKind::kImageBatch) {  // only the batch is read of the data set
-            bytes += 2 * step.op.out[0].bytes();
-            continue;
+        std::span<const TensorInfo> read = step.op.in;
+        if (reads_data_set(step.op.kind)) {  // the batch alone, not what it is taken from
+            bytes += step.op.out[0].shape.count();
+            read = read.subspan(4);
         }
-        for (const auto* tensors : {&step.op.in, &step.op.out}) {
-            for (const TensorInfo& info : *tensors) {
+        for (const std::span<const TensorInfo> tensors : {read, std::span<const TensorInfo>(step.op.out)}) {
+            for (const TensorInfo& info : tensors) {
                 bytes += info.bytes();
             }
         }
@@ -297,17 +297,17 @@ Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& opti
         }
         plan.steps.push_back(std::move(step));
     }
-    const bool overlap = options.overlap && device.overlaps();
-    if (overlap) {
+    plan.overlap = options.overlap && device.overlaps();
+    if (plan.overlap) {
         assign_branches(plan);
     }
     find_lifetimes(plan);
-    if (overlap) {
+    if (plan.overlap) {
         keep_for_branches(plan);
     }
     share_memory(plan, options);
     lay_out(plan, options);
-    if (overlap) {
+    if (plan.overlap) {
         order_branches(plan);
     }
     return plan;

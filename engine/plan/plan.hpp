@@ -53,6 +53,7 @@ struct Plan {
     std::int64_t busiest_bytes = 0;
     std::int64_t persistent_bytes = 0;
     std::int64_t gap = 0;  // PlanOptions::gap
+    bool overlap = false;  // PlanOptions::overlap, and the device does
 
     std::int64_t flops() const;
     /// Bytes that the steps read and write if nothing stays in a cache: every operand once.
@@ -66,7 +67,8 @@ struct PlanOptions {
     std::map<std::string, std::string> force;     // op name -> implementation name
     std::shared_ptr<const Timings> timings = {};  // measured candidates: the fastest goes before the order of the list
     bool ask_all = false;                         // note refusals of those behind the choice too, and who would take it
-    bool overlap = true;                          // weight gradients on a branch of their own, if the device overlaps
+    bool overlap = true;                          // if the device overlaps: weight gradients on a branch of their own,
+                                                  // and a step is started while the one before still runs
     bool in_place = true;
     bool share = true;     // false: every value gets bytes of its own
     std::int64_t gap = 0;  // canary bytes behind every arena buffer

@@ -121,7 +121,7 @@ void Executor::run() {
         return recording_->start();
     }
     run_step_by_step();
-    recording_ = runtime_.record([this] { enqueue_branches(); });
+    recording_ = runtime_.record([this] { enqueue_branches(); }, plan_.overlap);
     record_ = recording_ != nullptr;
 }
 

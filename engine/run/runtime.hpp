@@ -63,8 +63,9 @@ public:
     /// while recording.
     virtual void* queue(int branch = 0) const = 0;
     virtual std::unique_ptr<Mark> mark() { return nullptr; }
-    /// Everything `enqueue` puts into the queue, without doing it. Null if this device does not record.
-    virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
+    /// Everything `enqueue` puts into the queue, without doing it. Null if this device does not record. `overlap`: what
+    /// follows in a queue may be brought to the device while what it follows still runs.
+    virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue, bool overlap) = 0;
     virtual std::unique_ptr<Watch> watch(const void* address, std::int64_t bytes) = 0;
     /// Seconds that what `enqueue` puts into the queue takes.
     virtual double seconds(const std::function<void()>& enqueue) = 0;

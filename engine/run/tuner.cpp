@@ -132,7 +132,7 @@ private:
                 enqueue();
             }
         };
-        const std::unique_ptr<Recording> recording = runtime_.record(repeat);
+        const std::unique_ptr<Recording> recording = runtime_.record(repeat, true);
         std::vector<double> times;
         for (int i = 0; i < kGroups; ++i) {
             times.push_back(recording != nullptr ? runtime_.seconds([&] { recording->start(); })

@@ -36,7 +36,21 @@ std::string name_of_kernel(const void* kernel) { return kernel_name(kernel); }
 
 std::string refusal_of(const Launch& shape) { return refuse_shape({shape.grid, shape.block, shape.dynamic_shared}); }
 
+void set_dependent(bool) {}
+
 #else
+
+thread_local bool dependent = false;
+
+void set_dependent(bool on) {
+    int device = 0;
+    int major = 0;
+    if (on) {
+        FER_CUDA(cudaGetDevice(&device));
+        FER_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    }
+    dependent = major >= 9;
+}
 
 // Once per kernel, device and size.
 cudaError_t permit_shared(const void* kernel, unsigned bytes) {
@@ -82,7 +96,7 @@ cudaError_t start(const void* kernel, void (*)(const void*, const void*), const 
     config.dynamicSmemBytes = shape.dynamic_shared;
     config.stream = stream;
     config.attrs = &overlap;
-    config.numAttrs = shape.overlap_previous ? 1 : 0;
+    config.numAttrs = dependent ? 1 : 0;
     void* arguments[] = {const_cast<void*>(args)};
     cudaError_t error = cudaLaunchKernelExC(&config, kernel, arguments);
 #if defined(FER_CHECKED)
@@ -110,6 +124,9 @@ std::string describe(const Launch& shape) {
 }
 
 }  // namespace
+
+DependentLaunches::DependentLaunches(bool on) { set_dependent(on); }
+DependentLaunches::~DependentLaunches() { set_dependent(false); }
 
 Launch over(std::int64_t count, unsigned block) {
     FER_CHECK(count >= 0 && count < (std::int64_t{1} << 31),

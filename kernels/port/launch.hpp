@@ -17,9 +17,7 @@ namespace fer::FER_PORT {
 struct Launch {
     dim3 grid = dim3(1);
     dim3 block = dim3(256);
-    unsigned dynamic_shared = 0;    // bytes; above 48 KiB the kernel is permitted to take them on its first launch
-    bool overlap_previous = false;  // may start before the previous kernel ends; that kernel's output only after
-                                    // wait_for_previous() (programmatic dependent launch, compute capability 9.0)
+    unsigned dynamic_shared = 0;  // bytes; above 48 KiB the kernel is permitted to take them on its first launch
 };
 
 /// One-dimensional grid for `count` elements, capped: kernels stride by grid_threads(). 0 elements: an empty grid.
@@ -47,20 +45,26 @@ void launch(void (*kernel)(Args), const Launch& shape, cudaStream_t stream, cons
     launch_erased(reinterpret_cast<const void*>(kernel), call, shape, stream, &args, sizeof(Args), at);
 }
 
+/// While one lives, what this thread launches is a programmatic dependent launch: blocks of the next kernel take their
+/// places while the last ones of the kernel before still run, which hides what starting a kernel costs. Nothing happens
+/// before compute capability 9.0, on the emulator, or with `on` false. Not nested.
+class DependentLaunches {
+public:
+    explicit DependentLaunches(bool on);
+    ~DependentLaunches();
+    DependentLaunches(const DependentLaunches&) = delete;
+    DependentLaunches& operator=(const DependentLaunches&) = delete;
+};
+
+/// The first statement of every kernel: waits until the kernels before it in its queue have ended and their writes are
+/// visible, then lets blocks of the next kernel take places that become free. A kernel without it could end before one
+/// that it follows, and then so could all behind it.
 #if defined(FER_EMULATED)
 inline void wait_for_previous() {}
-inline void release_next() {}
 #elif defined(__CUDACC__)
-/// With Launch::overlap_previous: blocks until the previous kernel has finished and its writes are visible.
 __device__ __forceinline__ void wait_for_previous() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-/// Lets the next kernel of the stream, if launched so, start while this one still runs.
-__device__ __forceinline__ void release_next() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+    asm volatile("griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
 #endif

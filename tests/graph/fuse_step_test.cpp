@@ -179,6 +179,27 @@ TEST(FuseStep, TheGatherTakesInWhatFollows) {
     EXPECT_EQ(node_named(step.graph, "conv2d").inputs[0], batch.outputs[0]);
 }
 
+TEST(FuseStep, TheFirstConvolutionMakesItsImages) {
+    StepOptions o = options("bias,activation,input,image_conv", Precision::kBf16);
+    o.input.augment.rotation = 10;
+    const Step step = training_step(models::residual_cnn, o);
+    auto counts = kinds(step.graph);
+    EXPECT_EQ(counts["image_batch"], 0);
+    EXPECT_EQ(counts["image_conv"], 1);
+    const Node& first = node_named(step.graph, "conv2d");
+    const auto& attrs = std::get<ImageConvAttrs>(first.attrs);
+    EXPECT_EQ(attrs.images.augment, o.input.augment);
+    EXPECT_EQ(attrs.conv.activation, Activation::kRelu);
+    EXPECT_EQ(first.inputs.size(), 6u) << "four of the images, weights and bias";
+    EXPECT_EQ(step.graph.value(first.outputs[2]).info.shape.str(), "(2, 48, 48, 32)");
+    const auto reads_images = [&](const Node& node) {
+        return node.kind == OpKind::kConv2dWgrad && node.inputs[0] == first.outputs[0];
+    };
+    EXPECT_EQ(std::ranges::count_if(step.graph.nodes(), reads_images), 1);
+    o.precision = Precision::kTf32;
+    EXPECT_EQ(kinds(training_step(models::residual_cnn, o).graph)["image_conv"], 0) << "it does not round to tf32";
+}
+
 TEST(FuseStep, AResizeTakesInWhatFollows) {
     StepOptions o = options("input", Precision::kBf16);
     o.input.height = o.input.width = 224;

@@ -168,7 +168,7 @@ TEST(Fuse, UnknownRulesNameTheNearest) {
         error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
         AllOf(HasSubstr("'everything'"),
               HasSubstr("one of: on, off, fold, bias, activation, norm, residual, norm_pool, norm_mask, norm_sums, "
-                        "loss, l2, gray, input, shadow, hoist")));
+                        "loss, l2, gray, input, image_conv, shadow, hoist")));
 }
 
 }  // namespace

@@ -319,27 +319,29 @@ TEST(FarTensors, DataSet) {
     EXPECT_EQ(batch_labels.doubles(), classes);
 
     const DeviceArray<float> y(pixels.size());
-    image_batch({.images = images.get(),
-                 .labels = labels.get(),
-                 .order = order.get(),
-                 .clock = clock.get(),
-                 .y = y.get(),
-                 .batch_labels = batch_labels.get(),
-                 .batch = 3,
-                 .h = 48,
-                 .w = 48,
-                 .augmentation = {},
-                 .scale = 1},
-                nullptr);
+    ImageBatch batch{.images = images.get(),
+                     .labels = labels.get(),
+                     .order = order.get(),
+                     .clock = clock.get(),
+                     .y = y.get(),
+                     .batch_labels = batch_labels.get(),
+                     .batch = 3,
+                     .h = 48,
+                     .w = 48,
+                     .augmentation = {},
+                     .scale = 1};
+    image_batch(batch, nullptr);
     EXPECT_EQ(y.doubles(), pixels);
 
-    const FirstConvShape shape{.n = 3, .h = 48, .w = 48, .c = 1, .kh = 3, .kw = 3, .k = 8, .p = 46, .q = 46};
-    const DeviceArray<float> w(test::small_integers(72, 2)), from_set(3 * 46 * 46 * 8), from_copy(from_set.size());
-    first_conv_fwd(
-        {.shape = shape, .gather = {images.get(), order.get(), clock.get(), 1.0f}, .w = w.get(), .y = from_set.get()},
-        nullptr);
+    const FirstConvShape shape{
+        .n = 3, .h = 48, .w = 48, .c = 1, .kh = 3, .kw = 3, .k = 8, .top = 1, .left = 1, .p = 48, .q = 48};
+    const DeviceArray<float> w(test::small_integers(72, 2)), from_set(8 * pixels.size()), from_copy(from_set.size());
     first_conv_fwd({.shape = shape, .x = y.get(), .w = w.get(), .y = from_copy.get()}, nullptr);
+    const DeviceArray<float> made(pixels.size());
+    batch.y = made.get();
+    first_conv_fwd({.shape = shape, .batch = batch, .w = w.get(), .y = from_set.get()}, nullptr);
     EXPECT_TRUE(same_bits(from_set.read(), from_copy.read()));
+    EXPECT_EQ(made.doubles(), pixels);
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ struct Gradients {
     std::vector<float> dw, db;
 };
 
-/// `op` holds what is not the same everywhere: x or gather, mask or y.
+/// `op` holds what is not the same everywhere: x, mask or y.
 template <class T>
 Gradients<T> backward(const Case& s, FirstConvWgrad op, const DeviceArray<T>& dy) {
     DeviceArray<float> dw(test::count_of(s.weights()));
@@ -233,61 +233,77 @@ TYPED_TEST(FirstConvKernel, WeightGradientThroughTheActivation) {
     }
 }
 
-/// Twelve images, a shuffled order and a batch from its middle; and the batch as it would be gathered and scaled.
-template <class T>
+/// Twelve images, a shuffled order, and a batch from its middle.
 struct Faces {
     explicit Faces(const Case& s) : images(test::uniform(static_cast<std::size_t>(12 * s.h * s.w), 7, 0, 256)) {
-        std::vector<std::int32_t> numbers(12);
+        std::vector<std::int32_t> numbers(12), classes(12);
         std::iota(numbers.begin(), numbers.end(), 0);
+        std::iota(classes.begin(), classes.end(), 100);
         shuffle(numbers, RandomStream(8, 0, 0));
         order.emplace(DeviceArray<std::int32_t>::of(numbers));
+        labels.emplace(DeviceArray<std::int32_t>::of(classes));
         clock.emplace(DeviceArray<std::int64_t>::of({3, 4, 5, 0}));
-        const std::vector<double> bytes = images.inputs();
-        std::vector<double> batch;
-        for (std::int64_t i = 0; i < s.n * s.h * s.w; ++i) {
-            const auto image = numbers[static_cast<std::size_t>(5 + i / (s.h * s.w))];
-            batch.push_back(static_cast<float>(bytes[static_cast<std::size_t>(image * s.h * s.w + i % (s.h * s.w))]) *
-                            gathered().scale);
-        }
-        x.emplace(batch);
     }
-    GatheredImages gathered() const { return {images.get(), order->get(), clock->get()}; }
+    ImageBatch batch(const Case& s, void* y, std::int32_t* batch_labels, const Augmentation& augmentation,
+                     DType to) const {
+        return {.images = images.get(),
+                .labels = labels->get(),
+                .order = order->get(),
+                .clock = clock->get(),
+                .y = y,
+                .batch_labels = batch_labels,
+                .batch = as_int(s.n),
+                .h = as_int(s.h),
+                .w = as_int(s.w),
+                .augmentation = augmentation,
+                .scale = 1.0f / 127.5f,
+                .offset = -1,
+                .to = to};
+    }
 
     DeviceArray<std::uint8_t> images;
-    std::optional<DeviceArray<std::int32_t>> order;
+    std::optional<DeviceArray<std::int32_t>> order, labels;
     std::optional<DeviceArray<std::int64_t>> clock;
-    std::optional<DeviceArray<T>> x;
 };
 
-TYPED_TEST(FirstConvKernel, GatheringGivesTheSameBitsAsGatheredImages) {
-    for (const Case& s : {Case{7, 12, 9, 1, 32, 3}, Case{2, 9, 20, 1, 11, 5, 2}, Case{1, 48, 48, 1, 32, 3}}) {
+TYPED_TEST(FirstConvKernel, ImagesMadeOnTheWayGiveTheBitsOfImagesMadeBefore) {
+    const Augmentation all{.rotation = 40,
+                           .height_shift = 0.2f,
+                           .width_shift = 0.2f,
+                           .shear = 10,
+                           .zoom = 0.2f,
+                           .horizontal_flip = true,
+                           .vertical_flip = true,
+                           .brightness_low = 0.5f,
+                           .stream = 7};
+    const Augmentation flips{.horizontal_flip = true, .stream = 3};
+    const DType dtype = DTypeOf<TypeParam>::value;
+    for (const auto& [s, augmentation] :
+         {std::pair(Case{7, 12, 9, 1, 32, 3}, all), std::pair(Case{2, 9, 20, 1, 11, 5}, flips),
+          std::pair(Case{3, 8, 16, 1, 40, 2}, Augmentation{}), std::pair(Case{2, 17, 33, 1, 8, 7}, all),
+          std::pair(Case{1, 48, 48, 1, 32, 3}, all)}) {
         SCOPED_TRACE(s.str());
-        const Faces<TypeParam> faces(s);
+        const Faces faces(s);
         const Inputs<TypeParam> in(s, false);
-        DeviceArray<TypeParam> gathered(test::count_of(s.y()));
-        DeviceArray<TypeParam> plain(test::count_of(s.y()));
+        const DeviceArray<TypeParam> x(test::count_of(s.x())), made(x.size());
+        const DeviceArray<std::int32_t> labels(static_cast<std::size_t>(s.n)), made_labels(labels.size());
+        const DeviceArray<TypeParam> before(test::count_of(s.y())), on_the_way(before.size());
+        image_batch(faces.batch(s, x.get(), labels.get(), augmentation, dtype), nullptr);
         FirstConv op{.shape = s.shape(),
-                     .gather = faces.gathered(),
+                     .x = x.get(),
                      .w = in.w.get(),
                      .bias = in.bias.get(),
-                     .y = gathered.get(),
+                     .y = before.get(),
                      .activation = Activation::kRelu,
-                     .dtype = DTypeOf<TypeParam>::value};
+                     .dtype = dtype};
         first_conv_fwd(op, nullptr);
-        op.gather = {};
-        op.x = faces.x->get();
-        op.y = plain.get();
+        op.x = nullptr;
+        op.batch = faces.batch(s, made.get(), made_labels.get(), augmentation, dtype);
+        op.y = on_the_way.get();
         first_conv_fwd(op, nullptr);
-        EXPECT_TRUE(same_bits(gathered.read(), plain.read()));
-
-        FirstConvWgrad by_gather{};
-        by_gather.gather = faces.gathered();
-        FirstConvWgrad by_x{};
-        by_x.x = faces.x->get();
-        const auto got = backward<TypeParam>(s, by_gather, in.dy);
-        const auto want = backward<TypeParam>(s, by_x, in.dy);
-        EXPECT_TRUE(same_bits(got.dw, want.dw));
-        EXPECT_TRUE(same_bits(got.db, want.db));
+        EXPECT_TRUE(same_bits(on_the_way.read(), before.read()));
+        EXPECT_TRUE(same_bits(made.read(), x.read()));
+        EXPECT_EQ(made_labels.read(), labels.read());
         faces.images.expect_unchanged();
     }
 }
@@ -323,6 +339,13 @@ TEST(FirstConvErrors, NameTheValues) {
     FirstConv op{.shape = Case{1, 4, 4, 5, 8, 3}.shape(), .w = nullptr, .y = nullptr};
     EXPECT_THROW(first_conv_fwd(op, nullptr), UsageError);
     op.shape = Case{1, 9, 9, 1, 8, 8}.shape();
+    EXPECT_THROW(first_conv_fwd(op, nullptr), UsageError);
+    const Case strided{1, 8, 8, 1, 8, 3, 2};
+    const Faces faces(strided);
+    op.batch = faces.batch(strided, nullptr, nullptr, {}, DType::kF32);
+    op.shape = strided.shape();
+    EXPECT_THROW(first_conv_fwd(op, nullptr), UsageError);
+    op.shape = Case{2, 8, 8, 1, 8, 3}.shape();  // of a batch of 1
     EXPECT_THROW(first_conv_fwd(op, nullptr), UsageError);
 }
 

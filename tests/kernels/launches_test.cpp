@@ -135,7 +135,8 @@ TEST(Launches, FirstConvolution) {
     EXPECT_EQ(first_weights(first_layer(1, 8, 16, 3, 32)), 1 + 9);  // 32 channels at a time
     // Blocks that share a sum, each with 8 sums and 8 of the bias: 512 at most, then two tiles each.
     const auto workspace = [](int n) {
-        return first_conv_wgrad_workspace({.shape = first_layer(n, 1, 1, 1), .dy = nullptr, .dw = nullptr});
+        return first_conv_wgrad_workspace(
+            {.shape = first_layer(n, 1, 1, 1), .x = nullptr, .dy = nullptr, .dw = nullptr});
     };
     EXPECT_EQ(workspace(512), 512 * 16 * 4);
     EXPECT_EQ(workspace(513), 257 * 16 * 4);

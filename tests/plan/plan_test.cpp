@@ -20,6 +20,7 @@ StepOptions two_images() {
     StepOptions options;
     options.batch = 2;
     options.input.images = 4;
+    options.fuse = cpu_device().fusions();
     return options;
 }
 

@@ -11,7 +11,7 @@ namespace fer::test {
 inline const std::set<OpKind> kNoGradient{
     // data: integers in, nothing trained before them
     OpKind::kGather, OpKind::kAugment, OpKind::kRescale, OpKind::kStandardize, OpKind::kResize, OpKind::kGrayToRgb,
-    OpKind::kImageBatch, OpKind::kConstant,
+    OpKind::kImageBatch, OpKind::kImageConv, OpKind::kConstant,
     // gradients: nobody differentiates twice
     OpKind::kConv2dDgrad, OpKind::kConv2dWgrad, OpKind::kDepthwiseDgrad, OpKind::kDepthwiseWgrad, OpKind::kDenseDgrad,
     OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad, OpKind::kReluGrad,

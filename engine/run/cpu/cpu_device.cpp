@@ -26,6 +26,7 @@ constexpr std::array kRows{
     Row{OpKind::kResize,                 nullptr,                       reference::resize},
     Row{OpKind::kGrayToRgb,              nullptr,                       reference::gray_to_rgb},
     Row{OpKind::kImageBatch,             nullptr,                       reference::image_batch},
+    Row{OpKind::kImageConv,              nullptr,                       reference::image_conv},
     Row{OpKind::kConv2d,                 &onednn::kConv2d,              reference::conv2d},
     Row{OpKind::kDepthwiseConv,          &onednn::kDepthwiseConv,       reference::depthwise_conv},
     Row{OpKind::kDense,                  &onednn::kDense,               reference::dense},

@@ -48,7 +48,7 @@ public:
     void wait() override {}
 
     void* queue(int) const override { return nullptr; }
-    std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
+    std::unique_ptr<Recording> record(const std::function<void()>&, bool) override { return nullptr; }
     std::unique_ptr<Watch> watch(const void* address, std::int64_t) override {
         return std::make_unique<HostWatch>(address);
     }

@@ -30,6 +30,7 @@ constexpr std::array kRows{
     Row{OpKind::kResize,                 handwritten::resize},
     Row{OpKind::kGrayToRgb,              handwritten::gray_to_rgb},
     Row{OpKind::kImageBatch,             handwritten::image_batch},
+    Row{OpKind::kImageConv,              handwritten::image_conv},
     Row{OpKind::kConv2d,                 handwritten::conv2d, FER_LIBRARY(cudnn_conv2d)},
     Row{OpKind::kDepthwiseConv,          handwritten::depthwise_conv},
     Row{OpKind::kDense,                  handwritten::dense, FER_LIBRARY(cublaslt_dense)},
@@ -113,8 +114,8 @@ public:
 #endif
     }
     std::string_view fusions() const override {
-        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,shadow,hoist,early_"
-               "update";
+        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,image_conv,shadow,"
+               "hoist,early_update";
     }
     bool overlaps() const override { return true; }
     std::span<const Implementation> implementations(OpKind kind) const override {

@@ -5,6 +5,7 @@
 #include "engine/run/cuda/cuda_device.hpp"
 #include "engine/run/cuda/libraries/lists.hpp"
 #include "kernels/port/check.hpp"
+#include "kernels/port/launch.hpp"
 #include "kernels/port/runtime.hpp"
 
 namespace fer::FER_PORT {
@@ -157,10 +158,11 @@ public:
     void* queue(int branch) const override { return branch == 0 ? stream_ : beside_; }
     std::unique_ptr<Mark> mark() override { return std::make_unique<StreamMark>(*this); }
 
-    std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override {
+    std::unique_ptr<Recording> record(const std::function<void()>& enqueue, bool overlap) override {
         cudaGraph_t graph = nullptr;
         FER_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
         try {
+            const DependentLaunches dependent(overlap);
             enqueue();
         } catch (...) {
             ignore(cudaStreamEndCapture(stream_, &graph));

@@ -6,7 +6,7 @@ OUTPUT_FOLDER/kernels/ receives the files, OUTPUT_FOLDER/points.json what can be
 the line with the change marked, as in `if (i {< -> <=} count) {`. Kinds:
 
     barrier     a barrier is left out
-    wait        a wait for asynchronous copies, or for the kernel before, is left out
+    wait        a wait for asynchronous copies is left out
     bound       < becomes <=, <= becomes <, and likewise > and >=
     index       x[i] becomes x[i + 1]
     arithmetic  + becomes -, and the reverse
@@ -32,7 +32,7 @@ ENDS_COMPARISON = {"&&", "||", "?", ":", ",", ";", "=", "==", "!=", "+=", "-=", 
 ENDS_SUM = ENDS_COMPARISON | {"<", ">", "<=", ">=", "+", "-", "<<", ">>"}
 COMPARISONS = {"<": ("less", "<="), "<=": ("less_equal", "<"), ">": ("greater", ">="), ">=": ("greater_equal", ">")}
 BARRIERS = {"__syncthreads", "__syncwarp"}
-WAITS = {"cp_async_wait", "cp_async_commit", "wait_for_previous"}
+WAITS = {"cp_async_wait", "cp_async_commit"}
 CONSTANT_CALLS = {"static_assert", "__launch_bounds__", "FER_SHARED", "FER_DYNAMIC_SHARED", "sizeof", "alignas",
                   "decltype", "constexpr"}
 PER_FILE = 1000  # numbers of one file: a change in it renumbers no other

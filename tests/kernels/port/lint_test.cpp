@@ -110,8 +110,35 @@ std::vector<std::string> findings(const fs::path& path) {
     return found;
 }
 
+/// Kernels whose first statement is not wait_for_previous(), by the line their body begins on.
+std::vector<std::string> hasty_kernels(const fs::path& path, int& kernels) {
+    std::vector<std::string> found;
+    std::ifstream file(path);
+    Stripper stripper;
+    std::string line;
+    enum { kOutside, kHead, kBody } where = kOutside;
+    for (int number = 1; std::getline(file, line); ++number) {
+        const std::string code = stripper.strip(line);
+        if (where == kBody && code.find_first_not_of(' ') != std::string::npos) {
+            ++kernels;
+            if (code != "    wait_for_previous();") {
+                found.push_back(path.filename().string() + ":" + std::to_string(number) + ": " + line);
+            }
+            where = kOutside;
+        }
+        if (mentions(code, "__global__")) {
+            where = kHead;
+        }
+        if (where == kHead && code.ends_with("{")) {
+            where = kBody;
+        }
+    }
+    return found;
+}
+
 TEST(PortLint, KernelsUseThePort) {
     int files = 0;
+    int kernels = 0;
     for (const auto& entry :
          fs::directory_iterator(fs::path(FER_SOURCE_DIR) / "kernels")) {  // port/ is not looked into
         const std::string extension = entry.path().extension();
@@ -120,9 +147,13 @@ TEST(PortLint, KernelsUseThePort) {
             for (const std::string& finding : findings(entry.path())) {
                 ADD_FAILURE() << finding;
             }
+            for (const std::string& finding : hasty_kernels(entry.path(), kernels)) {
+                ADD_FAILURE() << finding << "\n  stands before wait_for_previous()";
+            }
         }
     }
     EXPECT_GT(files, 0);
+    EXPECT_GT(kernels, 60);
 }
 
 TEST(PortLint, FindsWhatItLooksFor) {
@@ -143,6 +174,19 @@ TEST(PortLint, FindsWhatItLooksFor) {
     EXPECT_TRUE(found[1].starts_with("port_lint_sample.cu:5: write launch()"));
     EXPECT_TRUE(found[2].starts_with("port_lint_sample.cu:7: write engine/core/ at most"));
     EXPECT_TRUE(found[3].starts_with("port_lint_sample.cu:8: write kernels/port/port.hpp"));
+}
+
+TEST(PortLint, FindsKernelsThatDoNotWait) {
+    const fs::path path = fs::path(::testing::TempDir()) / "port_lint_kernels.cu";
+    std::ofstream(path) << "__global__ void fine(Args a) {\n    // first\n    wait_for_previous();\n}\n"
+                           "template <class T>\n__global__ void __launch_bounds__(kThreads) hasty(\n    Args a) {\n"
+                           "    if (a.count == 0) {\n        return;\n    }\n    wait_for_previous();\n}\n";
+    int kernels = 0;
+    const std::vector<std::string> found = hasty_kernels(path, kernels);
+    fs::remove(path);
+    EXPECT_EQ(kernels, 2);
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0], "port_lint_kernels.cu:8:     if (a.count == 0) {");
 }
 
 }  // namespace

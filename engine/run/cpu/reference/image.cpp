@@ -1,6 +1,7 @@
 // The data side of the step: batch gather, augmentation (its map: affine.hpp), resizing, scaling.
 // In Keras 2.15 height_shift is tx, which moves columns: its long-standing behaviour, kept for parity.
 #include "engine/core/random.hpp"
+#include "engine/graph/image_conv.hpp"
 #include "engine/run/cpu/reference/affine.hpp"
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
@@ -114,6 +115,15 @@ Kernel image_batch(const OpDesc& desc) {
             }
         });
     });
+}
+
+Kernel image_conv(const OpDesc& desc) {
+    return [images = image_batch(image_batch_of(desc)), convolution = conv2d(conv2d_of(desc))](const Operands& t) {
+        images({.in = t.in.first(4), .out = t.out.first(2), .state = {}});
+        std::vector<void*> in{t.out[0]};
+        in.insert(in.end(), t.in.begin() + 4, t.in.end());
+        convolution({.in = in, .out = t.out.subspan(2), .state = t.state});
+    };
 }
 
 Kernel augment(const OpDesc& desc) {

@@ -12,6 +12,7 @@ Kernel standardize(const OpDesc&);
 Kernel resize(const OpDesc&);
 Kernel gray_to_rgb(const OpDesc&);
 Kernel image_batch(const OpDesc&);
+Kernel image_conv(const OpDesc&);
 Kernel conv2d(const OpDesc&);
 Kernel depthwise_conv(const OpDesc&);
 Kernel dense(const OpDesc&);

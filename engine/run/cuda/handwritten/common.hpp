@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/core/error.hpp"
+#include "engine/graph/op_table.hpp"
 #include "engine/plan/implementation.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/port/config.hpp"
@@ -48,8 +49,7 @@ inline Refusal refusal(const OpDesc& op) {
                 return "float64 is for checks on the cpu";
             }
             // The data set is addressed by 64-bit offsets.
-            if (info.shape.count() > std::numeric_limits<int>::max() && op.kind != OpKind::kGather &&
-                op.kind != OpKind::kImageBatch) {
+            if (info.shape.count() > std::numeric_limits<int>::max() && !reads_data_set(op.kind)) {
                 return fmt::format("a tensor of {} elements is beyond 32-bit indices", info.shape.count());
             }
         }

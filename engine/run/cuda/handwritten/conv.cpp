@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/graph/image_conv.hpp"
 #include "engine/run/cuda/handwritten/common.hpp"
+#include "engine/run/cuda/handwritten/image.hpp"
 #include "engine/run/cuda/handwritten/kernels.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
@@ -208,6 +210,31 @@ Kernel conv2d_first(const OpDesc& op) {
     });
 }
 
+/// The same with its images made on the way.
+Kernel image_conv_first(const OpDesc& op) {
+    const OpDesc conv = conv2d_of(op);
+    const bool bias = conv.in.size() == 3;
+    FirstConv a{.shape = forward_shape<FirstConvShape>(conv),
+                .batch = image_batch_args(image_batch_of(op)),
+                .w = nullptr,
+                .y = nullptr,
+                .activation = activation_of(conv.as<ConvAttrs>().activation),
+                .dtype = conv.in[0].dtype};
+    const Kernel statistics = conv.as<ConvAttrs>().statistics ? statistics_pass(conv) : Kernel{};
+    return [a, bias, statistics](const Operands& t) mutable {
+        bind_images(a.batch, t);
+        a.w = t.in[4];
+        a.bias = bias ? t.input<float>(5) : nullptr;
+        a.y = t.out[2];
+        first_conv_fwd(a, stream_of(t));
+        if (statistics) {
+            Operands convolution = t;
+            convolution.out = t.out.subspan(2);
+            statistics(convolution);
+        }
+    };
+}
+
 Kernel conv2d_plain(const OpDesc& op) {
     Conv2dDirect a{.shape = forward_shape<Conv2dShape>(op),
                    .x = nullptr,
@@ -284,6 +311,7 @@ Kernel wgrad_gemm(const OpDesc& op) {
 
 FirstConvWgrad first_wgrad_args(const OpDesc& op) {
     return {.shape = wgrad_shape<FirstConvShape>(op),
+            .x = nullptr,
             .dy = nullptr,
             .dw = nullptr,
             .dbias = wanted(op.out.size() == 2),
@@ -367,6 +395,10 @@ constexpr std::array kWeights{
                    wgrad_gemm},
     Implementation{"plain", not_float32, nullptr, wgrad_plain},
 };
+constexpr std::array kWithImages{
+    Implementation{"handwritten", refusal, [](const OpDesc& op) { return statistics_workspace(conv2d_of(op)); },
+                   image_conv_first},
+};
 constexpr std::array kDepthwiseForward{Implementation{"handwritten", refusal, nullptr, depthwise_forward}};
 constexpr std::array kDepthwiseData{Implementation{"handwritten", refusal, nullptr, depthwise_data}};
 constexpr std::array kDepthwiseWeights{
@@ -378,6 +410,7 @@ constexpr std::array kDepthwiseWeights{
 }  // namespace
 
 List conv2d() { return kForward; }
+List image_conv() { return kWithImages; }
 List conv2d_dgrad() { return kData; }
 List conv2d_wgrad() { return kWeights; }
 List depthwise_conv() { return kDepthwiseForward; }

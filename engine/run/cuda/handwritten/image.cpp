@@ -1,8 +1,9 @@
+#include "engine/run/cuda/handwritten/image.hpp"
+
 #include <array>
 
 #include "engine/run/cuda/handwritten/common.hpp"
 #include "engine/run/cuda/handwritten/kernels.hpp"
-#include "kernels/image.hpp"
 
 namespace fer::FER_PORT::handwritten {
 namespace {
@@ -34,6 +35,36 @@ Augmentation augmentation_of(const AugmentAttrs& a) {
             .centred = a.centred,
             .stream = a.stream};
 }
+
+}  // namespace
+
+ImageBatch image_batch_args(const OpDesc& op) {
+    const auto& attrs = op.as<ImageBatchAttrs>();
+    return {.images = nullptr,
+            .labels = nullptr,
+            .order = nullptr,
+            .clock = nullptr,
+            .y = nullptr,
+            .batch_labels = nullptr,
+            .batch = to_int(attrs.batch),
+            .h = to_int(op.in[0].shape[1]),
+            .w = to_int(op.in[0].shape[2]),
+            .augmentation = augmentation_of(attrs.augment),
+            .scale = attrs.rescale.scale,
+            .offset = attrs.rescale.offset[0],
+            .to = attrs.to};
+}
+
+void bind_images(ImageBatch& a, const Operands& t) {
+    a.images = t.input<std::uint8_t>(0);
+    a.labels = t.input<std::int32_t>(1);
+    a.order = t.input<std::int32_t>(2);
+    a.clock = t.input<std::int64_t>(3);
+    a.y = t.out[0];
+    a.batch_labels = t.output<std::int32_t>(1);
+}
+
+namespace {
 
 Kernel take(const OpDesc& op) {
     const Shape& images = op.in[0].shape;
@@ -121,27 +152,8 @@ Kernel repeat(const OpDesc& op) {
 }
 
 Kernel take_and_transform(const OpDesc& op) {
-    const auto& attrs = op.as<ImageBatchAttrs>();
-    ImageBatch a{.images = nullptr,
-                 .labels = nullptr,
-                 .order = nullptr,
-                 .clock = nullptr,
-                 .y = nullptr,
-                 .batch_labels = nullptr,
-                 .batch = to_int(attrs.batch),
-                 .h = to_int(op.in[0].shape[1]),
-                 .w = to_int(op.in[0].shape[2]),
-                 .augmentation = augmentation_of(attrs.augment),
-                 .scale = attrs.rescale.scale,
-                 .offset = attrs.rescale.offset[0],
-                 .to = attrs.to};
-    return [a](const Operands& t) mutable {
-        a.images = t.input<std::uint8_t>(0);
-        a.labels = t.input<std::int32_t>(1);
-        a.order = t.input<std::int32_t>(2);
-        a.clock = t.input<std::int64_t>(3);
-        a.y = t.out[0];
-        a.batch_labels = t.output<std::int32_t>(1);
+    return [a = image_batch_args(op)](const Operands& t) mutable {
+        bind_images(a, t);
         port::image_batch(a, stream_of(t));
     };
 }

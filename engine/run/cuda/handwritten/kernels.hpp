@@ -17,6 +17,7 @@ List standardize();
 List resize();
 List gray_to_rgb();
 List image_batch();
+List image_conv();
 List conv2d();
 List depthwise_conv();
 List dense();
