@@ -16,8 +16,7 @@ void add_device_flags(CLI::App* command, DeviceFlags& flags, bool precision) {
     command->add_option("--impl", flags.impl, "op=implementation, for instance conv2d=reference")
         ->allow_extra_args(false);
     command->add_flag("--no-capture", flags.no_capture, "start every node by itself, each step anew");
-    command->add_flag("--no-overlap", flags.no_overlap,
-                      "weight gradients in line with the rest of the step, each kernel started after the one before");
+    command->add_flag("--no-overlap", flags.no_overlap, "one kernel after the other, weight gradients in line");
     command->add_flag_function(
         "--tune,!--no-tune", [&flags](std::int64_t given) { flags.tune = given > 0; },
         "measure which implementation of a node is fastest, as cuda does");
