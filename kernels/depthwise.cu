@@ -18,7 +18,9 @@ constexpr int kOwn = 4;          // channels per thread; 8 would need 72 registe
 struct Tiles {
     const void* x;  // (n, h, w, c)
     const void* w;  // (3, 3, c)
-    void* y;        // (n, p, q, c)
+    const float* bias;
+    void* y;  // (n, p, q, c)
+    Activation activation;
     int h, width, c, p, q, top, left;
     Divisor chunks, columns, rows;
 };
@@ -40,6 +42,16 @@ FER_DEVICE void load_tile(T (*tile)[kTileBytes / sizeof(T)], const Tiles& a, uns
     }
     cp_async_commit();
     cp_async_wait<0>();
+}
+
+/// The bias is read as late as here: registers are what limits how many threads hide the latency of memory.
+template <class T, int N>
+FER_DEVICE void store_activated(T* to, float (&sum)[N], const float* bias, int channel, Activation activation) {
+#pragma unroll
+    for (int v = 0; v < N; ++v) {
+        sum[v] = activate(bias != nullptr ? sum[v] + bias[channel + v] : sum[v], activation);
+    }
+    store_floats(to, sum);
 }
 
 /// A block computes kTileRows x kTileColumns outputs of kTileBytes of channels. A thread owns kOwn channels of a column
@@ -96,7 +108,12 @@ __global__ void __launch_bounds__(kThreads) depthwise_tile_kernel(Tiles a) {
         }
         const int row = p0 + row0 + i - 2;
         if (i >= 2 && row < a.p) {
-            store_floats(static_cast<T*>(a.y) + ((n * a.p + row) * a.q + q0 + column) * a.c + channel, sum[i - 2]);
+            T* const y = static_cast<T*>(a.y) + ((n * a.p + row) * a.q + q0 + column) * a.c + channel;
+            if constexpr (kTurned) {
+                store_floats(y, sum[i - 2]);
+            } else {
+                store_activated(y, sum[i - 2], a.bias, channel, a.activation);
+            }
         }
     }
 }
@@ -147,7 +164,7 @@ __global__ void __launch_bounds__(256, 4) depthwise_fwd_kernel(Plain<Depthwise> 
                 }
             }
         }
-        store_floats(static_cast<T*>(k.a.y) + i * V, sum);
+        store_activated(static_cast<T*>(k.a.y) + i * V, sum, k.a.bias, static_cast<int>(to.channel), k.a.activation);
     }
 }
 
@@ -207,9 +224,9 @@ void depthwise_fwd(const Depthwise& a, cudaStream_t stream) {
     by_float_type(a.dtype, "depthwise", [&]<class T>(T) {
         const bool vector = g.c % kVector<T> == 0 && is_aligned(a.x) && is_aligned(a.w) && is_aligned(a.y);
         if (vector && is_three_by_three(g)) {
-            launch_tiles<T, false>(
-                {a.x, a.w, a.y, g.h, g.w, g.c, g.p, g.q, g.top, g.left, Divisor(1), Divisor(1), Divisor(1)}, g.n,
-                stream);
+            launch_tiles<T, false>({a.x, a.w, a.bias, a.y, a.activation, g.h, g.w, g.c, g.p, g.q, g.top, g.left,
+                                    Divisor(1), Divisor(1), Divisor(1)},
+                                   g.n, stream);
         } else if (vector) {
             launch_plain<Depthwise>(depthwise_fwd_kernel<T, kVector<T>>, a, g.p, g.q, kVector<T>, stream);
         } else {
@@ -225,9 +242,9 @@ void depthwise_dgrad(const DepthwiseDgrad& a, cudaStream_t stream) {
         const bool vector = g.c % kVector<T> == 0 && is_aligned(a.dy) && is_aligned(a.w) && is_aligned(a.dx);
         if (vector && is_three_by_three(g)) {
             // dx(h) = sum of dy(h + top - r) w(r) = sum of dy(h - (2 - top) + r') w(2 - r')
-            launch_tiles<T, true>(
-                {a.dy, a.w, a.dx, g.p, g.q, g.c, g.h, g.w, 2 - g.top, 2 - g.left, Divisor(1), Divisor(1), Divisor(1)},
-                g.n, stream);
+            launch_tiles<T, true>({a.dy, a.w, nullptr, a.dx, Activation::kNone, g.p, g.q, g.c, g.h, g.w, 2 - g.top,
+                                   2 - g.left, Divisor(1), Divisor(1), Divisor(1)},
+                                  g.n, stream);
         } else if (vector) {
             launch_plain<DepthwiseDgrad>(depthwise_dgrad_kernel<T, kVector<T>>, a, g.h, g.w, kVector<T>, stream);
         } else {

@@ -1,12 +1,13 @@
 // Depthwise convolution (one kernel per channel, depth multiplier 1) and its gradients. Cross-correlation as in Keras:
 //
-//     y[n,p,q,c]  = sum over r,s of x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c],  x zero outside its bounds
+//     y[n,p,q,c]  = act(bias[c] + sum over r,s of x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c]),
+//                   x zero outside its bounds
 //     dx[n,h,w,c] = sum over the (p,q,r,s) with p*stride+r-top == h and q*stride+s-left == w of dy[n,p,q,c] * w[r,s,c]
 //     dw[r,s,c]   = sum over n,p,q of x[n, p*stride+r-top, q*stride+s-left, c] * dy[n,p,q,c]
 //
 // Layout NHWC, weights (kh, kw, c). Any kernel size, stride, padding (p and q are given) and channel count; f32, f16,
-// bf16 with sums in float32. 3x3 with stride 1 and 16-byte channels goes through a tile in shared memory, for dx as the
-// convolution of dy with the turned kernel; the rest reads global memory. Tensors below 2^31 elements.
+// bf16 with sums in float32, bias last. 3x3 with stride 1 and 16-byte channels goes through a tile in shared memory,
+// for dx as the convolution of dy with the turned kernel; the rest reads global memory. Tensors below 2^31 elements.
 // Overwrites; an empty sum is zero; no overlap of inputs with outputs. Deterministic: sums run over r, then s; dw is
 // summed per block, then over blocks in order, the number of blocks a function of shape and alignment.
 // NaN and infinity reach every sum that holds them. Padding may take part as 0: next to a border a weight, an x or a dy
@@ -14,7 +15,7 @@
 #pragma once
 
 #include "engine/core/dtype.hpp"
-#include "kernels/port/config.hpp"
+#include "kernels/activation.hpp"
 
 namespace fer::FER_PORT {
 
@@ -31,7 +32,9 @@ struct Depthwise {
     DepthwiseShape shape;
     const void* x;
     const void* w;
+    const float* bias = nullptr;  // (c), or null
     void* y;
+    Activation activation = Activation::kNone;
     DType dtype = DType::kF32;
 };
 void depthwise_fwd(const Depthwise& a, cudaStream_t stream);

@@ -141,6 +141,38 @@ TYPED_TEST(DepthwiseKernel, ForwardMatchesReference) {
     }
 }
 
+TYPED_TEST(DepthwiseKernel, BiasAndActivation) {
+    for (const Case& s : cases()) {
+        SCOPED_TRACE(s.str());
+        const Inputs<TypeParam> in(s, true);
+        const DeviceArray<float> bias(test::small_integers(static_cast<std::size_t>(s.c), 7));
+        const auto sums =
+            test::run_reference(OpKind::kDepthwiseConv, ConvAttrs{.stride = s.stride, .padding = s.padding},
+                                {tensor_of(s.x(), in.x), tensor_of(s.weights(), in.w)})
+                .out[0]
+                .values;
+        for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
+            std::vector<double> want;
+            for (std::size_t i = 0; i < sums.size(); ++i) {
+                const double v = sums[i] + bias.inputs()[i % static_cast<std::size_t>(s.c)];
+                want.push_back(activation == Activation::kNone
+                                   ? v
+                                   : std::clamp(v, 0.0, activation == Activation::kRelu6 ? 6.0 : std::max(v, 0.0)));
+            }
+            const DeviceArray<TypeParam> y(sums.size());
+            depthwise_fwd({.shape = s.shape(),
+                           .x = in.x.get(),
+                           .w = in.w.get(),
+                           .bias = bias.get(),
+                           .y = y.get(),
+                           .activation = activation,
+                           .dtype = DTypeOf<TypeParam>::value},
+                          nullptr);
+            EXPECT_TRUE(exactly(y.read(), want));
+        }
+    }
+}
+
 TYPED_TEST(DepthwiseKernel, DataGradientMatchesReference) {
     for (const Case& s : cases()) {
         SCOPED_TRACE(s.str());

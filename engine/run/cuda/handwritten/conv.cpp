@@ -346,9 +346,18 @@ Refusal wgrad_not_first(const OpDesc& op) { return not_first(op, op.in[0].shape,
 // Depthwise --------------------------------------------------------------------------------------------------------
 
 Kernel depthwise_forward(const OpDesc& op) {
-    const auto shape = forward_shape<DepthwiseShape>(op);
-    return [shape, dtype = op.in[0].dtype](const Operands& t) {
-        depthwise_fwd({shape, t.in[0], t.in[1], t.out[0], dtype}, stream_of(t));
+    Depthwise a{.shape = forward_shape<DepthwiseShape>(op),
+                .x = nullptr,
+                .w = nullptr,
+                .y = nullptr,
+                .activation = activation_of(op.as<ConvAttrs>().activation),
+                .dtype = op.in[0].dtype};
+    return [a, bias = op.in.size() == 3](const Operands& t) mutable {
+        a.x = t.in[0];
+        a.w = t.in[1];
+        a.bias = bias ? t.input<float>(2) : nullptr;
+        a.y = t.out[0];
+        depthwise_fwd(a, stream_of(t));
     };
 }
 
