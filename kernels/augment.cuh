@@ -19,14 +19,32 @@ void by_pixel_type(DType dtype, const char* op, Body body) {
 }
 
 /// Positions in an image's 16 draws.
-enum Draw : int { kTheta, kTx, kTy, kShear, kZx, kZy, kFlipH, kFlipV, kBright, kDraws = 16 };
+enum Draw : int {
+    kTheta,
+    kTx,
+    kTy,
+    kShear,
+    kZx,
+    kZy,
+    kFlipH,
+    kFlipV,
+    kBright,
+    kCropRow,
+    kCropCol,
+    kCutRow,
+    kCutCol,
+    kCut,
+    kDraws = 16
+};
 
 /// What was drawn for one image. No initialisers: it lives in shared memory.
 struct ImageMap {
     double a, b, c;  // col_in = a col + b row + c
     double d, e, f;  // row_in = d col + e row + f
     float brightness;
-    bool affine, flip_h, flip_v, bright;
+    int down, right;      // of the crop
+    int top, left, side;  // of the hole
+    bool affine, flip_h, flip_v, bright, moves;
 };
 
 inline bool any_affine(const Augmentation& a) {
@@ -38,7 +56,7 @@ public:
     FER_DEVICE ImageDraws(const std::int64_t* clock, std::uint32_t stream, unsigned image) {
         const RandomStream random(static_cast<std::uint64_t>(clock[kSeedWord]),
                                   static_cast<std::uint64_t>(clock[kStepWord]), stream);
-        for (unsigned i = 0; i < 3; ++i) {  // the nine draws are in the first three blocks
+        for (unsigned i = 0; i < kDraws / 4; ++i) {
             words_[i] = random.words(image * (kDraws / 4) + i);
         }
     }
@@ -49,9 +67,13 @@ public:
     FER_DEVICE double symmetric(Draw what, float range) const {
         return static_cast<double>(uniform(what, -range, range));
     }
+    /// A whole number in [0, count).
+    FER_DEVICE int below(Draw what, int count) const {
+        return static_cast<int>(uniform(what) * static_cast<float>(count));
+    }
 
 private:
-    Philox4 words_[3];
+    Philox4 words_[kDraws / 4];
 };
 
 FER_DEVICE void set_affine(ImageMap& m, const Augmentation& a, const ImageDraws& draw, double h, double w) {
@@ -83,6 +105,12 @@ FER_DEVICE void draw_map(ImageMap& m, const Augmentation& a, bool affine, const 
     m.flip_v = a.vertical_flip && draw.uniform(kFlipV) < 0.5f;
     m.bright = a.brightness_low != 1 || a.brightness_high != 1;
     m.brightness = draw.uniform(kBright, a.brightness_low, a.brightness_high);
+    m.down = draw.below(kCropRow, 2 * a.crop + 1) - a.crop;
+    m.right = draw.below(kCropCol, 2 * a.crop + 1) - a.crop;
+    m.moves = affine || a.crop != 0;
+    m.side = draw.uniform(kCut) < a.cutout_share ? a.cutout : 0;
+    m.top = draw.below(kCutRow, h) - a.cutout / 2;
+    m.left = draw.below(kCutCol, w) - a.cutout / 2;
     if (affine) {
         set_affine(m, a, draw, h, w);
     }
@@ -122,11 +150,14 @@ FER_DEVICE double sample(const In* image, int h, int w, int c, double row, doubl
 template <class In>
 FER_DEVICE double augmented(const ImageMap& m, const Augmentation& a, const In* image, int h, int w, int c, int row,
                             int col, int channel) {
-    row = m.flip_v ? h - 1 - row : row;
-    col = m.flip_h ? w - 1 - col : col;
+    const bool hole = row >= m.top && row < m.top + m.side && col >= m.left && col < m.left + m.side;
+    row = (m.flip_v ? h - 1 - row : row) + m.down;
+    col = (m.flip_h ? w - 1 - col : col) + m.right;
     double v;
-    if (m.affine) {
-        v = sample(image, h, w, c, m.d * col + m.e * row + m.f, m.a * col + m.b * row + m.c, channel, a);
+    if (m.moves) {
+        const double at_row = m.affine ? m.d * col + m.e * row + m.f : row;
+        const double at_col = m.affine ? m.a * col + m.b * row + m.c : col;
+        v = sample(image, h, w, c, at_row, at_col, channel, a);
     } else {
         v = static_cast<double>(to_float(image[(row * w + col) * c + channel]));
     }
@@ -134,7 +165,7 @@ FER_DEVICE double augmented(const ImageMap& m, const Augmentation& a, const In* 
         v = trunc(static_cast<double>(m.brightness * static_cast<float>(trunc(v))));
         v = v > 255.0 ? 255.0 : v;
     }
-    return v;
+    return hole ? static_cast<double>(a.fill_value) : v;
 }
 
 /// What image_batch stores at (row, col) of an image made of the bytes `from`.

@@ -19,7 +19,10 @@ enum class Fill : std::uint8_t {
 /// width_shift rows, unless `centred`. Draws are those of RandomStream(seed, step, stream), 16 numbers per image:
 /// the same as on the CPU, bit for bit. Places are computed in double, so that is what the map is too.
 ///
-/// Order: affine with bilinear sampling, flips, brightness (min(255, trunc(factor * trunc(v))), as Keras has it).
+/// Order: affine with bilinear sampling, crop, flips, brightness (min(255, trunc(factor * trunc(v))), as Keras has it),
+/// cutout. The crop moves by a whole number of pixels in [-crop, crop], rows and columns each, before the affine map,
+/// so that an image is sampled once; the square of side `cutout` has any pixel as its centre, may lie partly outside,
+/// and takes fill_value in that share of the images.
 struct Augmentation {
     float rotation = 0, height_shift = 0, width_shift = 0, shear = 0, zoom = 0;
     bool horizontal_flip = false, vertical_flip = false;
@@ -27,6 +30,8 @@ struct Augmentation {
     Fill fill = Fill::kNearest;
     float fill_value = 0;
     bool centred = false;
+    int crop = 0, cutout = 0;
+    float cutout_share = 1;
     std::uint32_t stream = 0;
 };
 

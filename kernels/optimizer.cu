@@ -16,6 +16,8 @@ constexpr unsigned kMostBlocks = 132 * 8;    // as many as run at once on 132 mu
 // element is updated in a vector or alone. Every rule: prepare() once per block, by one thread; update() per element,
 // with up to two moments a and b.
 
+FER_DEVICE std::int64_t updates_so_far(const std::int64_t* clock) { return clock[kStepWord] - clock[kHeldWord]; }
+
 struct AdamRule {
     static constexpr int kMoments = 2;
     double beta1, beta2;
@@ -96,7 +98,7 @@ template <class Rule>
 FER_DEVICE Prepared prepare(const OptimizerArgs<Rule>& s) {
     const LossScale* const scale = s.block.scale;
     const std::int64_t skipped = scale == nullptr ? 0 : scale->skipped;
-    const auto t = static_cast<double>(s.block.clock[kStepWord] + 1 - skipped);
+    const auto t = static_cast<double>(updates_so_far(s.block.clock) + 1 - skipped);
     return {s.rule.prepare(*s.block.rate, t), scale == nullptr ? 1.0f : 1.0f / scale->scale};
 }
 
@@ -227,9 +229,14 @@ __global__ void __launch_bounds__(32) loss_scale_update_kernel(LossScaleUpdate a
 
 __global__ void __launch_bounds__(kThreads) ema_kernel(Ema a) {
     wait_for_previous();
+    float decay = a.decay;
+    if (a.clock != nullptr) {
+        const auto t = static_cast<double>(updates_so_far(a.clock));
+        decay = fminf(decay, static_cast<float>((1 + t) / (10 + t)));
+    }
     const auto count = static_cast<unsigned>(a.count);
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {
-        a.average[i] = __fadd_rn(__fmul_rn(a.decay, a.average[i]), __fmul_rn(1.0f - a.decay, a.w[i]));
+        a.average[i] = __fadd_rn(__fmul_rn(decay, a.average[i]), __fmul_rn(1.0f - decay, a.w[i]));
     }
 }
 

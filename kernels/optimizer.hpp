@@ -4,7 +4,8 @@
 //              alpha = lr * sqrt(1 - b2^t) / (1 - b1^t); eps is added to the uncorrected root
 //     SGD      w -= lr g;  with momentum m = mu m - lr g, w += m, or with Nesterov w += mu m - lr g
 //     RMSprop  v = rho v + (1 - rho) g^2;  d = lr g / sqrt(v + eps);  w -= d, or with momentum m = mu m + d, w -= m
-//     EMA      average = decay * average + (1 - decay) * w
+//     EMA      average = decay * average + (1 - decay) * w; with a clock the decay of update t (from 0) is at most
+//              (1 + t) / (10 + t), in double, rounded once
 // All in float32 and in this order; alpha in double, rounded once. In place. Deterministic. Pointers are device memory,
 // 16-byte aligned for vector accesses and of any alignment otherwise. An empty block does nothing.
 #pragma once
@@ -21,7 +22,7 @@ namespace fer::FER_PORT {
 ///     loss_scale_update after the optimizer: on overflow scale /= 2 (not below least), skipped += 1, good = 0; else
 ///                       good += 1, and at `interval` good steps scale *= 2 (not above most), good = 0.
 ///                       Clears `overflow`.
-/// Skipped steps are no updates: t = clock step + 1 - skipped.
+/// Skipped steps are no updates: t = clock step + 1 - held - skipped.
 struct LossScale {
     float scale = 65536;
     std::int32_t good = 0;
@@ -52,7 +53,7 @@ struct FlatBlock {
     DType shadow_dtype = DType::kBF16;
     std::int64_t count;
     const float* rate;                    // the learning rate
-    const std::int64_t* clock;            // clock.hpp: the step, Adam's t - 1
+    const std::int64_t* clock;            // clock.hpp: step - held is Adam's t - 1
     const LossScale* scale = nullptr;     // or null: gradients are not scaled and not checked
     const L2Segment* segments = nullptr;  // (segment_count), or null
     int segment_count = 0;
@@ -87,6 +88,7 @@ struct Ema {
     float* average;  // (count)
     std::int64_t count;
     float decay;
+    const std::int64_t* clock = nullptr;  // clock.hpp: step and held; or null: the decay is the same in every update
 };
 void ema(const Ema& a, cudaStream_t stream);
 

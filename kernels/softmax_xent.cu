@@ -63,6 +63,35 @@ FER_DEVICE float target(int c, int label, float smoothing, int classes) {
     return (c == label ? 1.0f - smoothing : 0.0f) + smoothing / static_cast<float>(classes);
 }
 
+/// The labels of a row and how much each counts. Both kinds of argument name them alike.
+struct RowTarget {
+    int label, partner;
+    float own, other;  // weights; `other` is 0 without mixup
+    bool mixed;
+
+    template <class Args>
+    FER_DEVICE static RowTarget of(const Args& a, int i) {
+        const int label = a.labels[i];
+        const float weight = a.weights != nullptr ? a.weights[label] : 1.0f;
+        if (a.partners == nullptr) {
+            return {label, label, weight, 0.0f, false};
+        }
+        const int partner = a.partners[i];
+        const float share = a.share[i];
+        return {label, partner, share * weight, (1.0f - share) * (a.weights != nullptr ? a.weights[partner] : 1.0f),
+                true};
+    }
+    FER_DEVICE float weight() const { return own + other; }
+    /// Divided by weight(); the label's where that is 0.
+    FER_DEVICE float at(int c, float smoothing, int classes) const {
+        const float mine = target(c, label, smoothing, classes);
+        if (!mixed || weight() == 0.0f) {
+            return mine;
+        }
+        return (own * mine + other * target(c, partner, smoothing, classes)) / weight();
+    }
+};
+
 /// Weighted loss of row i. Lanes without a row (i >= n) come along for the shuffles and get 0.
 template <int Lanes, class T>
 FER_DEVICE float xent_row(const SoftmaxXent& a, int i, int lane) {
@@ -70,8 +99,8 @@ FER_DEVICE float xent_row(const SoftmaxXent& a, int i, int lane) {
     const int classes = present ? a.classes : 0;
     const int first = present ? i * a.classes : 0;
     const T* const x = static_cast<const T*>(a.x) + first;
-    const int label = present ? a.labels[i] : 0;
-    const float weight = present && a.weights != nullptr ? a.weights[label] : 1.0f;
+    const RowTarget row = present ? RowTarget::of(a, i) : RowTarget{0, 0, 1.0f, 0.0f, false};
+    const float weight = row.weight();
     const float scale = weight * number_or_one(a.dloss) * number_or_one(a.loss_scale) / static_cast<float>(a.n);
 
     const Peak peak = row_peak<Lanes>(x, classes, lane);
@@ -81,7 +110,7 @@ FER_DEVICE float xent_row(const SoftmaxXent& a, int i, int lane) {
     for (int c = lane; c < classes; c += Lanes) {
         const float below_top = to_float(x[c]) - peak.value;
         const float p = expf(below_top) / sum;
-        const float y = target(c, label, a.smoothing, a.classes);
+        const float y = row.at(c, a.smoothing, a.classes);
         loss += y == 0.0f ? 0.0f : y * (log_sum - below_top);
         if (a.p != nullptr) {
             a.p[first + c] = p;
@@ -93,7 +122,7 @@ FER_DEVICE float xent_row(const SoftmaxXent& a, int i, int lane) {
     if (present && lane == 0 && a.hits != nullptr) {
         // Compared in order, a NaN in front is never beaten.
         const float front = to_float(x[0]);
-        a.hits[i] = (front == front ? peak.index : 0) == label ? 1 : 0;
+        a.hits[i] = (front == front ? peak.index : 0) == row.label ? 1 : 0;
     }
     return present ? row_sum<Lanes>(loss) * weight : row_sum<Lanes>(loss);
 }
@@ -147,10 +176,9 @@ __global__ void __launch_bounds__(256) softmax_xent_bwd_kernel(SoftmaxXentGrad a
     const unsigned count = static_cast<unsigned>(a.n) * classes;
     const float factor = number_or_one(a.dloss) * number_or_one(a.loss_scale);
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {
-        const int label = a.labels[i / classes];
-        const float weight = a.weights != nullptr ? a.weights[label] : 1.0f;
-        const float y = target(static_cast<int>(i % classes), label, a.smoothing, a.classes);
-        static_cast<T*>(a.dx)[i] = from_float<T>(weight * factor / static_cast<float>(a.n) * (a.p[i] - y));
+        const RowTarget row = RowTarget::of(a, static_cast<int>(i / classes));
+        const float y = row.at(static_cast<int>(i % classes), a.smoothing, a.classes);
+        static_cast<T*>(a.dx)[i] = from_float<T>(row.weight() * factor / static_cast<float>(a.n) * (a.p[i] - y));
     }
 }
 

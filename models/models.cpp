@@ -17,6 +17,8 @@ constexpr std::array kModels{
     Model{"separable_cnn", "custom_cnn of depthwise-separable convolutions",                48, 48, 1, separable_cnn, 13'565'424, 13'563'760},
     Model{"gap_cnn",       "custom_cnn's stack, global average pooling, dense 1024",        48, 48, 1, gap_cnn,        4'463'623,  4'461'959},
     Model{"new_model",     "four blocks, batch norm before ReLU, dense 256 and 512",        48, 48, 1, new_model,      4'478'727,  4'474'759},
+    Model{"fer_fast",      "ResNet-9: two shortcuts, 64 to 512 filters",                    48, 48, 1, fer_fast,       6'574'919,  6'570'439},
+    Model{"fer_best",      "ResNet-18 at full resolution, 64 to 512 filters",               48, 48, 1, fer_best,      11'180'871, 11'171'271},
     Model{"vgg16_tl",       "VGG16, block5_conv2 on trained, dense 1024 and 512",            224, 224, 3, vgg16_tl,       40'934'215, 30'939'143},
     Model{"resnet50v2_tl",  "ResNet50V2, last 50 layers trained, dense 64",                  224, 224, 3, resnet50v2_tl,  29'996'295, 22'779'527},
     Model{"mobilenetv2_tl", "MobileNetV2 frozen, dense 1024",                                224, 224, 3, mobilenetv2_tl,  3'576'903,  1'318'919},

@@ -30,6 +30,8 @@ void residual_cnn(Net& net);
 void separable_cnn(Net& net);
 void gap_cnn(Net& net);
 void new_model(Net& net);
+void fer_fast(Net& net);
+void fer_best(Net& net);
 
 void vgg16_tl(Net& net);
 void resnet50v2_tl(Net& net);

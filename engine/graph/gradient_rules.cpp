@@ -143,9 +143,9 @@ void grad_softmax(Gradients& g, const Node& node) {
 }
 
 void grad_softmax_xent(Gradients& g, const Node& node) {
-    g.give(node, 0,
-           g.graph().apply1(OpKind::kSoftmaxXentGrad, sub(node, "dx"), node.attrs,
-                            {node.outputs[1], node.inputs[1], node.inputs[2], g.of_output(node)}));
+    std::vector<ValueId> inputs{node.outputs[1], node.inputs[1], node.inputs[2], g.of_output(node)};
+    inputs.insert(inputs.end(), node.inputs.begin() + 3, node.inputs.end());  // what mixup adds
+    g.give(node, 0, g.graph().apply1(OpKind::kSoftmaxXentGrad, sub(node, "dx"), node.attrs, inputs));
 }
 
 void grad_max_pool(Gradients& g, const Node& node) {

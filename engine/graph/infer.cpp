@@ -242,8 +242,33 @@ Infos infer_softmax(const OpDesc& op) {
 
 // (logits (n,c), labels i32 (n), class_weights (c)[, dloss ()]) -> mean loss (), probabilities (n,c), hits (n) as 0/1
 // [, dlogits (n,c)]
+namespace {
+
+/// The partners' labels and the shares of the own ones, from input `first` on.
+void expect_mixed(const OpDesc& op, std::size_t first) {
+    const Shape images{op.in[0].shape[0]};
+    expect_shape(op, first, images);
+    expect_shape(op, first + 1, images);
+    FER_CHECK(op.in[first].dtype == DType::kI32 && op.in[first + 1].dtype == DType::kF32,
+              "labels of the partners must be i32 and shares f32, got {} and {}", name_of(op.in[first].dtype),
+              name_of(op.in[first + 1].dtype));
+}
+
+}  // namespace
+
+// (x, labels, clock) -> mixed x, the partners' labels, the share of the own image
+Infos infer_mixup(const OpDesc& op) {
+    expect_inputs(op, 3, 3);
+    expect_rank(op, 0, 4);
+    expect_shape(op, 1, {op.in[0].shape[0]});
+    FER_CHECK(op.in[0].dtype == DType::kF32, "mixes float32 images, got {}", name_of(op.in[0].dtype));
+    const auto& attrs = op.as<MixupAttrs>();
+    FER_CHECK(attrs.alpha > 0 && attrs.alpha <= 1, "alpha must be in (0, 1], got {}", attrs.alpha);
+    return {op.in[0], op.in[1], {op.in[1].shape, DType::kF32}};
+}
+
 Infos infer_softmax_xent(const OpDesc& op) {
-    expect_inputs(op, 3, 4);
+    expect_inputs(op, 3, 6);
     expect_rank(op, 0, 2);
     expect_real(op);
     expect_shape(op, 1, {op.in[0].shape[0]});
@@ -251,8 +276,11 @@ Infos infer_softmax_xent(const OpDesc& op) {
     FER_CHECK(op.in[1].dtype == DType::kI32, "labels must be i32, got {}", name_of(op.in[1].dtype));
     const DType real = reduced(op.in[0].dtype);
     Infos infos{{Shape{}, real}, {op.in[0].shape, real}, {{op.in[0].shape[0]}, DType::kU8}};
-    if (op.in.size() == 4) {
-        expect_shape(op, 3, Shape{});
+    if (is_mixed(op.in)) {
+        expect_mixed(op, 3);
+    }
+    if (takes_gradient(op.in)) {
+        expect_shape(op, op.in.size() - 1, Shape{});
         infos.push_back(op.in[0]);
     }
     return infos;

@@ -108,7 +108,7 @@ Infos infer_softmax_grad(const OpDesc& op) { return infer_relu_grad(op); }
 
 // (probabilities, labels, class_weights, dloss) -> dlogits
 Infos infer_softmax_xent_grad(const OpDesc& op) {
-    expect_inputs(op, 4, 4);
+    expect_inputs(op, 4, 6);
     expect_shape(op, 3, Shape{});
     return like_input(op);
 }
@@ -155,6 +155,38 @@ bool is_loss_scale(const TensorInfo& info) { return info.shape == Shape{kLossSca
 
 }  // namespace
 
+// (learning_rate, clock) -> the rate of this update
+Infos infer_schedule(const OpDesc& op) {
+    expect_inputs(op, 2, 2);
+    expect_shape(op, 0, Shape{});
+    expect_shape(op, 1, {kClockFields});
+    return {op.in[0]};
+}
+
+// (; gradient..., sum per gradient..., images in the sums, clock)
+Infos infer_accumulate(const OpDesc& op) {
+    FER_CHECK(op.in.empty() && op.state.size() >= 4 && op.state.size() % 2 == 0,
+              "needs gradients and their sums, got {}", op.state.size());
+    const std::size_t count = op.state.size() / 2 - 1;
+    for (std::size_t i = 0; i < count; ++i) {
+        FER_CHECK(op.state[i] == op.state[count + i], "sum {} does not match its gradient", i);
+    }
+    FER_CHECK(op.state[2 * count] == (TensorInfo{Shape{}, DType::kF32}) && op.state.back().shape == Shape{kClockFields},
+              "needs the number of images and the clock last");
+    FER_CHECK(op.as<AccumulateAttrs>().batch > 0, "needs images, got {}", op.as<AccumulateAttrs>().batch);
+    return {};
+}
+
+// ([loss_scale]; gradient...)
+Infos infer_clip_gradients(const OpDesc& op) {
+    FER_CHECK(op.in.empty() || (op.in.size() == 1 && is_loss_scale(op.in[0])), "takes no input but the loss scale");
+    FER_CHECK(!op.state.empty(), "needs at least one gradient");
+    const auto& attrs = op.as<ClipAttrs>();
+    FER_CHECK((attrs.norm > 0) != (attrs.value > 0), "clips to a norm or to a value, got {} and {}", attrs.norm,
+              attrs.value);
+    return {};
+}
+
 // (learning_rate, clock[, loss_scale], gradient...; parameter..., moment per parameter...[, 16-bit copy per
 // parameter...])
 Infos infer_optimizer(const OpDesc& op) {
@@ -169,9 +201,10 @@ Infos infer_optimizer(const OpDesc& op) {
     return {};
 }
 
-// (value...; average...)
+// (value...[, clock]; average...)
 Infos infer_ema(const OpDesc& op) {
-    FER_CHECK(op.in.size() == op.state.size(), "{} values, {} averages", op.in.size(), op.state.size());
+    const std::size_t values = op.in.size() - (ema_warms_up(op) ? 1 : 0);
+    FER_CHECK(values == op.state.size(), "{} values, {} averages", values, op.state.size());
     return {};
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/core/dtype.hpp"
 #include "engine/core/error.hpp"
+#include "engine/core/schedule.hpp"
 #include "engine/core/shape.hpp"
 
 namespace fer {
@@ -23,6 +24,7 @@ enum class OpKind : std::uint8_t {
     kGrayToRgb,
     kImageBatch,
     kImageConv,
+    kMixup,
     // forward
     kConv2d,
     kDepthwiseConv,
@@ -67,6 +69,9 @@ enum class OpKind : std::uint8_t {
     kUnflatten,
     kL2Grad,
     // update
+    kSchedule,
+    kAccumulate,
+    kClipGradients,
     kAdam,
     kSgd,
     kRmsProp,
@@ -169,7 +174,8 @@ struct GatherAttrs {
     std::int64_t batch = 0;
     bool operator==(const GatherAttrs&) const = default;
 };
-/// Keras's ImageDataGenerator ranges; zero or false means off. Degrees; shifts as fractions of the side.
+/// Keras's ImageDataGenerator ranges; zero or false means off. Degrees; shifts as fractions of the side. Beyond Keras,
+/// in pixels: a crop out of the image padded on all sides, and a square of `fill_value` in every `cutout_share`-th.
 struct AugmentAttrs {
     float rotation = 0, height_shift = 0, width_shift = 0, shear = 0, zoom = 0;
     bool horizontal_flip = false, vertical_flip = false;
@@ -177,6 +183,9 @@ struct AugmentAttrs {
     FillMode fill = FillMode::kNearest;
     float fill_value = 0;
     bool centred = false;  // false: Keras 2.15's convention; true: axes and centre as one would expect
+    int crop = 0;          // moved by a whole number of pixels in [-crop, crop], rows and columns each
+    int cutout = 0;        // side of the square
+    float cutout_share = 1;
     std::uint32_t stream = 0;
     bool operator==(const AugmentAttrs&) const = default;
 
@@ -184,8 +193,30 @@ struct AugmentAttrs {
         return rotation != 0 || height_shift != 0 || width_shift != 0 || shear != 0 || zoom != 0;
     }
     bool any() const {
-        return any_affine() || horizontal_flip || vertical_flip || brightness_low != 1 || brightness_high != 1;
+        return any_affine() || horizontal_flip || vertical_flip || brightness_low != 1 || brightness_high != 1 ||
+               crop != 0 || cutout != 0;
     }
+};
+/// y_i = share_i x_i + (1 - share_i) x_(n-1-i): the batch, which is shuffled, meets itself in reverse. share_i is the
+/// greater part of a draw from Beta(alpha, alpha), so that an image's own label is its first. From step `until` on
+/// (negative: never) shares are one. Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018).
+struct MixupAttrs {
+    float alpha = 0;
+    std::int64_t until = -1;
+    std::uint32_t stream = 0;
+    bool operator==(const MixupAttrs&) const = default;
+};
+/// What is taken from several steps before one update: gradients count by their images.
+struct AccumulateAttrs {
+    std::int64_t batch = 0;
+    bool take = true;  // false: only add; true: add, then hand the mean over and start again
+    bool operator==(const AccumulateAttrs&) const = default;
+};
+/// One of the two, as Keras's global_clipnorm and clipvalue; zero is off.
+struct ClipAttrs {
+    float norm = 0;   // all gradients together are made no longer than this
+    float value = 0;  // every element is held within [-value, value]
+    bool operator==(const ClipAttrs&) const = default;
 };
 /// Gather, augmentation, y = v * scale + offset[0] and the cast, of images of one channel.
 struct ImageBatchAttrs {
@@ -217,7 +248,8 @@ struct RmsPropAttrs {
 
 using Attributes = std::variant<NoAttrs, ConvAttrs, DenseAttrs, BatchNormAttrs, PoolAttrs, PadAttrs, DropoutAttrs,
                                 ScalarAttrs, XentAttrs, ShapeAttrs, CastAttrs, RescaleAttrs, ResizeAttrs, GatherAttrs,
-                                AugmentAttrs, ImageBatchAttrs, ImageConvAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
+                                AugmentAttrs, ImageBatchAttrs, ImageConvAttrs, MixupAttrs, Schedule, AccumulateAttrs,
+                                ClipAttrs, AdamAttrs, SgdAttrs, RmsPropAttrs>;
 
 struct TensorInfo {
     Shape shape;
@@ -242,8 +274,9 @@ struct OpDesc {
     }
 };
 
-/// Positions in the `clock` tensor (i64): what the step may depend on besides its data.
-enum ClockField : int { kClockSeed = 0, kClockStep = 1, kClockCursor = 2, kClockFields = 4 };
+/// Positions in the `clock` tensor (i64): what the step may depend on besides its data. `held` steps only added to the
+/// accumulators: step - held is the number of updates.
+enum ClockField : int { kClockSeed = 0, kClockStep = 1, kClockCursor = 2, kClockHeld = 3, kClockFields = 4 };
 
 /// Positions in the `metrics` tensor (f64), summed over the steps since it was last cleared.
 enum MetricField : int { kMetricLoss = 0, kMetricHits = 1, kMetricImages = 2, kMetricNonFinite = 3, kMetricFields = 4 };
@@ -262,6 +295,12 @@ inline constexpr std::int64_t kLossScaleWords = sizeof(LossScaleState) / sizeof(
 
 inline bool is_16_bit(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
 
+/// Inputs of the cross-entropy: logits, labels, class weights, with mixup the partners' labels and the share of the own
+/// one, and where it computes its gradient too that of the loss. Those of its gradient node, which always has the
+/// latter: probabilities, labels, class weights, the gradient of the loss, and with mixup the same two.
+inline bool is_mixed(const std::vector<TensorInfo>& inputs) { return inputs.size() >= 5; }
+inline bool takes_gradient(const std::vector<TensorInfo>& inputs) { return inputs.size() % 2 == 0; }
+
 /// Inputs of an optimizer: learning rate, clock, the loss scale if there is one, then the gradients. Its state:
 /// parameters, moments, and last the 16-bit copies of the parameters if it keeps any, each as many as gradients.
 inline bool has_loss_scale(const std::vector<TensorInfo>& inputs) {
@@ -271,6 +310,10 @@ inline std::size_t first_gradient(const std::vector<TensorInfo>& inputs) { retur
 inline bool has_shadows(const std::vector<TensorInfo>& state) {
     return !state.empty() && is_16_bit(state.back().dtype);
 }
+
+/// A moving average that takes the clock behind its values decays by min(decay, (1 + t) / (10 + t)) in update t: early
+/// on it forgets where it began, as TensorFlow's ExponentialMovingAverage does when it is told num_updates.
+inline bool ema_warms_up(const OpDesc& op) { return !op.in.empty() && op.in.back().dtype == DType::kI64; }
 
 /// Output extent and leading padding of a window of `kernel` moving by `stride` over `size`:
 ///     same:  out = ceil(size/stride), total padding max((out-1)*stride + kernel - size, 0), the smaller half first

@@ -24,6 +24,7 @@ constexpr std::array kOps{
     OpSpec{kGrayToRgb,              "gray_to_rgb",            "y",              infer_gray_to_rgb,               nullptr,                   nullptr,               kNone},
     OpSpec{kImageBatch,             "image_batch",            "x labels",       infer_image_batch,               nullptr,                   nullptr,               kNone},
     OpSpec{kImageConv,              "image_conv",             "x labels y mean variance", infer_image_conv,      nullptr,                   flops_image_conv,      kNone},
+    OpSpec{kMixup,                  "mixup",                  "y partners share", infer_mixup,                   nullptr,                   nullptr,               kNone},
     OpSpec{kConv2d,                 "conv2d",                 "y mean variance", infer_conv2d,                   grad_conv2d,               flops_conv2d,          kNone},
     OpSpec{kDepthwiseConv,          "depthwise_conv",         "y",              infer_depthwise_conv,            grad_depthwise_conv,       flops_depthwise,       kNone},
     OpSpec{kDense,                  "dense",                  "y",              infer_dense,                     grad_dense,                flops_dense,           kNone},
@@ -67,6 +68,9 @@ constexpr std::array kOps{
     OpSpec{kUnflatten,              "unflatten",              "dx",             infer_unflatten,                 grad_unflatten,            nullptr,               kView},
     OpSpec{kL2Grad,                 "l2_grad",                "dw",             infer_l2_grad,                   nullptr,                   nullptr,               kNone},
 
+    OpSpec{kSchedule,               "schedule",               "rate",           infer_schedule,                  nullptr,                   nullptr,               kNone},
+    OpSpec{kAccumulate,             "accumulate",             "",               infer_accumulate,                nullptr,                   nullptr,               kNone},
+    OpSpec{kClipGradients,          "clip_gradients",         "",               infer_clip_gradients,            nullptr,                   nullptr,               kNone},
     OpSpec{kAdam,                   "adam",                   "",               infer_optimizer,                 nullptr,                   nullptr,               kNone},
     OpSpec{kSgd,                    "sgd",                    "",               infer_optimizer,                 nullptr,                   nullptr,               kNone},
     OpSpec{kRmsProp,                "rmsprop",                "",               infer_optimizer,                 nullptr,                   nullptr,               kNone},

@@ -40,7 +40,14 @@ ValueId gather_input(Step& step, const StepOptions& options, Mode mode) {
     if (in.channels == 3) {
         x = graph.apply1(OpKind::kGrayToRgb, "gray_to_rgb", NoAttrs{}, {x});
     }
-    return graph.apply1(OpKind::kRescale, "rescale", in.rescale, {x});
+    x = graph.apply1(OpKind::kRescale, "rescale", in.rescale, {x});
+    if (options.mixup.alpha > 0 && mode == Mode::kTrain) {
+        const auto mixed = graph.apply(OpKind::kMixup, "mixup", options.mixup, {x, step.labels, step.clock});
+        x = mixed[0];
+        step.partners = mixed[1];
+        step.share = mixed[2];
+    }
+    return x;
 }
 
 struct Built {
@@ -68,8 +75,11 @@ Built build_model(Step& step, const ModelBuilder& model, const StepOptions& opti
 /// loss + regularizers.
 void build_loss(Step& step, const StepOptions& options, const Built& built, ValueId weights) {
     Graph& graph = step.graph;
-    const auto outputs = graph.apply(OpKind::kSoftmaxXent, "loss", XentAttrs{options.label_smoothing},
-                                     {built.logits, step.labels, weights});
+    std::vector<ValueId> inputs{built.logits, step.labels, weights};
+    if (step.share != kNoValue) {
+        inputs.insert(inputs.end(), {step.partners, step.share});
+    }
+    const auto outputs = graph.apply(OpKind::kSoftmaxXent, "loss", XentAttrs{options.label_smoothing}, inputs);
     step.loss = outputs[0];
     step.probabilities = outputs[1];
     std::vector<ValueId> terms{step.loss};
@@ -104,15 +114,55 @@ void append(std::vector<FusionCount>& counts, const std::vector<FusionCount>& mo
     counts.insert(counts.end(), more.begin(), more.end());
 }
 
+/// Adds the gradients to those of the steps before; where this step updates, they are the mean of all then.
+void build_accumulation(Step& step, const StepOptions& options, const std::vector<ValueId>& parameters,
+                        const std::vector<ValueId>& gradients) {
+    if (options.accumulate <= 1) {
+        return;
+    }
+    Graph& graph = step.graph;
+    std::vector<ValueId> state = gradients;
+    for (const ValueId p : parameters) {
+        const TensorInfo info = graph.value(p).info;
+        state.push_back(graph.add(fmt::format("accumulated/{}", graph.value(p).name), Role::kState, info));
+    }
+    state.push_back(graph.add("accumulated_images", Role::kState, {Shape{}, DType::kF32}));
+    state.push_back(step.clock);
+    graph.apply(OpKind::kAccumulate, "accumulate", AccumulateAttrs{options.batch, options.updates}, {}, state);
+}
+
+/// Moving averages of what the weights and statistics are after the update.
+void build_averages(Step& step, const StepOptions& options) {
+    if (options.ema == 0) {
+        return;
+    }
+    std::vector<ValueId> values, averages;
+    for (const Variable& variable : step.variables) {
+        const Value value = step.graph.value(variable.id);
+        values.push_back(variable.id);
+        averages.push_back(step.graph.add(kAverages + value.name, Role::kState, value.info));
+    }
+    values.push_back(step.clock);
+    step.graph.apply(OpKind::kEma, "ema", ScalarAttrs{options.ema}, values, averages);
+}
+
 void build_update(Step& step, const StepOptions& options, const std::vector<ValueId>& parameters,
                   const std::vector<ValueId>& gradients) {
     Graph& graph = step.graph;
     const OptimizerNames names = names_of(options.optimizer);
     const ValueId scale = graph.find(kLossScale);
-    std::vector<ValueId> inputs{step.learning_rate, step.clock};
+    ValueId rate = step.learning_rate;
+    if (options.schedule.kind != ScheduleKind::kConstant) {
+        rate = graph.apply1(OpKind::kSchedule, "scheduled_rate", options.schedule, {rate, step.clock});
+    }
+    std::vector<ValueId> inputs{rate, step.clock};
     if (scale != kNoValue) {
         graph.apply(OpKind::kCheckGradients, "check_gradients", NoAttrs{}, gradients, {scale});
         inputs.push_back(scale);
+    }
+    if (options.clip != ClipAttrs{}) {
+        graph.apply(OpKind::kClipGradients, "clip_gradients", options.clip,
+                    scale == kNoValue ? std::vector<ValueId>{} : std::vector{scale}, gradients);
     }
     inputs.insert(inputs.end(), gradients.begin(), gradients.end());
     std::vector<ValueId> state = parameters;
@@ -158,9 +208,22 @@ Step training_step(const ModelBuilder& model, const StepOptions& options) {
     const ValueId scale = build_loss_scale(step, options);
     const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters, scale);
     append(step.fusions, fuse(step.graph, options.fuse, FusionStage::kStep));
-    build_update(step, options, parameters, gradients);
+    build_accumulation(step, options, parameters, gradients);
+    if (options.updates) {
+        build_update(step, options, parameters, gradients);
+        build_averages(step, options);
+    }
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
-    append(step.fusions, prepare(step.graph, step.prepare, options.fuse));
+    if (options.updates) {  // what another step changes must not be prepared by this one
+        append(step.fusions, prepare(step.graph, step.prepare, options.fuse));
+    }
+    return step;
+}
+
+Step input_step(const StepOptions& options) {
+    Step step = begin(options, Mode::kTrain);
+    step.input = gather_input(step, options, Mode::kTrain);
+    step.graph.keep(step.input);
     return step;
 }
 

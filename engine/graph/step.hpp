@@ -33,7 +33,13 @@ struct StepOptions {
     int freeze = -1;  // layers frozen from the first on; -1: as the model says
     bool dropout = true;
     float label_smoothing = 0;
+    MixupAttrs mixup;  // alpha 0: off
     OptimizerAttrs optimizer = AdamAttrs{};
+    Schedule schedule;
+    ClipAttrs clip;       // of the gradients as the optimizer would see them; both zero: off
+    float ema = 0;        // decay of the averages of all weights and moving statistics; 0: there are none
+    int accumulate = 1;   // steps whose gradients make one update
+    bool updates = true;  // false: a step that only adds to the gradients of an update to come
     std::string fuse = "on";
     Precision precision = Precision::kFp32;
     DType real = DType::kF32;  // kF64: the whole step in float64, for checks
@@ -49,6 +55,7 @@ struct Step {
     ValueId images = kNoValue, labels = kNoValue, order = kNoValue;  // inputs
     ValueId class_weights = kNoValue, learning_rate = kNoValue;      // state
     ValueId clock = kNoValue, metrics = kNoValue;                    // state
+    ValueId partners = kNoValue, share = kNoValue;                   // of mixup
     ValueId input = kNoValue, loss = kNoValue, total_loss = kNoValue, probabilities = kNoValue;
 };
 
@@ -63,9 +70,14 @@ inline constexpr const char* kEvaluationMetrics = "evaluation/metrics";
 inline constexpr const char* kLossScale = "loss_scale";        // i32, LossScaleState; with fp16 only
 inline constexpr const char* kLearningRate = "learning_rate";  // ()
 inline constexpr const char* kClassWeights = "class_weights";  // (classes)
+inline constexpr const char* kAverages = "ema/";               // in front of a variable's name: its average
 
-/// One optimizer step on `batch` images. Moments are named "adam/m/<parameter>" and so on.
+/// One optimizer step on `batch` images. Moments are named "adam/m/<parameter>" and so on, sums over several steps
+/// "accumulated/<parameter>".
 Step training_step(const ModelBuilder& model, const StepOptions& options);
+
+/// The data side of a training step alone: what the network is fed is Step::input.
+Step input_step(const StepOptions& options);
 
 /// Inference, loss (regularizers included, classes unweighted) and metrics on `batch` images.
 Step evaluation_step(const ModelBuilder& model, const StepOptions& options);

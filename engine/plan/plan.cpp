@@ -24,8 +24,10 @@ std::vector<int> needed_nodes(const Graph& graph) {
             !node.state.empty() || std::ranges::any_of(node.outputs, [&](ValueId id) { return wanted[at(id)] != 0; });
         if (used) {
             needed.push_back(n);
-            for (const ValueId id : node.inputs) {
-                wanted[at(id)] = 1;
+            for (const auto* ids : {&node.inputs, &node.state}) {  // what is updated in place was written before
+                for (const ValueId id : *ids) {
+                    wanted[at(id)] = 1;
+                }
             }
         }
     }

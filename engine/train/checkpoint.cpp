@@ -12,20 +12,15 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr const char* kBestPrefix = "best/";
+constexpr int kFormat = 1;
 
 Json to_json(const ModelCard& card) {
-    return {{"format", 1},
-            {"model", card.model},
-            {"classes", card.classes},
-            {"input", {card.height, card.width, card.channels}},
-            {"rescale", card.rescale},
-            {"offset", card.offset},
-            {"bilinear", card.bilinear},
-            {"complete", card.complete},
-            {"width", card.width_factor},
-            {"recipe", card.recipe},
-            {"data", card.data},
-            {"fingerprint", card.fingerprint}};
+    return {{"format", kFormat},          {"model", card.model},
+            {"classes", card.classes},    {"input", {card.height, card.width, card.channels}},
+            {"rescale", card.rescale},    {"offset", card.offset},
+            {"bilinear", card.bilinear},  {"complete", card.complete},
+            {"width", card.width_factor}, {"recipe", card.recipe},
+            {"data", card.data},          {"fingerprint", card.fingerprint}};
 }
 
 std::vector<std::string> weight_names(const Step& step) {
@@ -170,6 +165,11 @@ ModelCard read_card(const SafetensorsFile& file, const std::string& path) {
     }
     try {
         const Json j = Json::parse(found->second);
+        if (const int format = j.value("format", kFormat); format > kFormat) {
+            throw DataError(fmt::format("{} was written by a newer fer", path))
+                .because(fmt::format("it is of format {}, and this program reads up to {}", format, kFormat))
+                .try_this("the fer that wrote it; run.json beside its folder names the version");
+        }
         const auto architecture = file.metadata().find("fer.architecture");
         return {.model = j.at("model"),
                 .classes = j.at("classes"),

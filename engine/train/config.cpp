@@ -70,6 +70,11 @@ std::string_view name_of(Origin origin) {
     return kNames[static_cast<std::size_t>(origin)];
 }
 
+std::string value_text(const Config& config, const Setting& setting) {
+    Config copy = config;
+    return text_of(setting.field(copy));
+}
+
 void set_from_text(Config& config, const Setting& setting, std::string_view text, Origin origin,
                    const std::string& where) {
     const Field field = setting.field(config);
@@ -138,6 +143,11 @@ std::vector<std::string> check(const Config& config) {
     }
     FER_CHECK(!config.reduce_lr.enabled || config.reduce_lr.factor < 1, "reduce_lr.factor must be below 1, got {}",
               config.reduce_lr.factor);
+    FER_CHECK(config.schedule.name == "none" || !config.reduce_lr.enabled,
+              "schedule.name = \"{}\" and [reduce_lr] both move the learning rate: one of them", config.schedule.name);
+    FER_CHECK(config.optimizer.global_clipnorm == 0 || config.optimizer.clipvalue == 0,
+              "optimizer.global_clipnorm {} and optimizer.clipvalue {}: only one may be set",
+              config.optimizer.global_clipnorm, config.optimizer.clipvalue);
     FER_CHECK(config.augment.brightness_low <= config.augment.brightness_high,
               "augment.brightness_low {} is above brightness_high {}", config.augment.brightness_low,
               config.augment.brightness_high);
@@ -193,7 +203,14 @@ AugmentAttrs augment_attrs(const Config& config) {
                                                : FillMode::kNearest,
             .fill_value = static_cast<float>(a.cval),
             .centred = a.affine_mode == "centred",
+            .crop = a.random_crop,
+            .cutout = a.cutout,
+            .cutout_share = static_cast<float>(a.cutout_probability),
             .stream = stream_of("augment")};
+}
+
+bool plans_its_length(const Config& config) {
+    return config.schedule.name != "none" || (config.augment.mixup > 0 && config.augment.mixup_until < 1);
 }
 
 void apply_recipe(Config& config, std::string_view name) {

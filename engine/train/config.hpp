@@ -32,6 +32,10 @@ struct AugmentConfig {
     std::string fill_mode = "nearest";
     double cval = 0;
     std::string affine_mode = "keras";
+    int random_crop = 0, cutout = 0;  // pixels
+    double cutout_probability = 1;
+    double mixup = 0;        // alpha of the Beta distribution; 0: off
+    double mixup_until = 1;  // in this share of the training, from its start
     bool keras_augment_validation = false;
 };
 
@@ -41,12 +45,15 @@ struct TrainConfig {
     int batch = 64;
     std::string class_weight = "none";  // none | balanced
     double label_smoothing = 0;
+    int accumulate = 1;  // batches per update
+    double ema = 0;      // decay of the averaged weights; 0: off
     double width = 1;
     std::string weights = "none";  // none, or a file to start from
     std::string freeze;            // a number of layers, the name of the last frozen one; empty: as the network says
     std::int64_t seed = 0;
     std::string fuse = "on";
     std::string precision = "auto";
+    bool tensorboard = false;
 };
 
 struct OptimizerConfig {
@@ -56,6 +63,14 @@ struct OptimizerConfig {
     double momentum = 0;                                  // SGD, RMSprop
     bool nesterov = false;                                // SGD
     double rho = 0.9;                                     // RMSprop
+    double global_clipnorm = 0, clipvalue = 0;            // 0: off
+};
+
+/// The learning rate from update to update, as a factor on optimizer.lr (engine/core/schedule.hpp).
+struct ScheduleConfig {
+    std::string name = "none";  // none | cosine | one_cycle
+    double warmup = 0.1;        // share of all updates
+    double start = 0.04, end = 0;
 };
 
 struct EarlyStoppingConfig {
@@ -90,6 +105,7 @@ struct Config {
     AugmentConfig augment;
     TrainConfig train;
     OptimizerConfig optimizer;
+    ScheduleConfig schedule;
     EarlyStoppingConfig early_stopping;
     ReduceLrConfig reduce_lr;
     CheckpointConfig checkpoint;
@@ -113,6 +129,9 @@ struct Setting {
 
 std::span<const Setting> settings();
 
+/// The value as TOML has it.
+std::string value_text(const Config& config, const Setting& setting);
+
 /// Sets one value from text. `where` names the place in messages: "--epochs", "FER_TRAIN_EPOCHS".
 /// UsageError: a value of the wrong type, out of range or not among the choices.
 void set_from_text(Config& config, const Setting& setting, std::string_view text, Origin origin,
@@ -134,6 +153,9 @@ std::string to_toml(const Config& config);
 
 OptimizerAttrs optimizer_attrs(const Config& config);
 AugmentAttrs augment_attrs(const Config& config);
+
+/// Does anything in a step depend on how long the whole training is?
+bool plans_its_length(const Config& config);
 
 /// The recipes in the binary, by name.
 struct Recipe {

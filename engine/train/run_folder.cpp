@@ -1,11 +1,15 @@
 #include "engine/train/run_folder.hpp"
 
+#include <fcntl.h>
 #include <omp.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <fmt/chrono.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/file.hpp"
@@ -53,6 +57,34 @@ fs::path find_weights(const fs::path& path, const std::string& prefer) {
     throw DataError(fmt::format("{} holds no weights", path.string()))
         .because("weights/best.safetensors and weights/last.safetensors are missing: was its first epoch finished?");
 }
+
+RunLock::RunLock(const fs::path& folder) {
+    const fs::path path = folder / ".lock";
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd_ < 0) {
+        throw OutputError(fmt::format("cannot write into {}", folder.string()))
+            .because(fmt::format("{}: {}", path.string(), std::strerror(errno)))
+            .try_this("another folder with --out, or write access to this one");
+    }
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+        char owner[32] = "";
+        const ::ssize_t count = ::read(fd_, owner, sizeof owner - 1);
+        ::close(fd_);
+        throw OutputError(fmt::format("another fer is writing into {}", folder.string()))
+            .because(fmt::format("process {} holds {}",
+                                 std::string(owner, static_cast<std::size_t>(std::max<::ssize_t>(count, 0))),
+                                 path.string()))
+            .try_this("wait until it ends, or another --name");
+    }
+    const std::string own = std::to_string(::getpid());
+    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, own.data(), own.size(), 0) != static_cast<::ssize_t>(own.size())) {
+        const std::string reason = std::strerror(errno);
+        ::close(fd_);
+        throw OutputError(fmt::format("cannot write {}", path.string())).because(reason);
+    }
+}
+
+RunLock::~RunLock() { ::close(fd_); }
 
 void write_manifest(const fs::path& folder, const Manifest& manifest, const Config& config, const Progress& progress) {
     char host[256] = "";

@@ -16,6 +16,19 @@ std::filesystem::path make_run_folder(const std::filesystem::path& out, const st
 /// DataError if there is no such thing. `prefer` is "best" or "last".
 std::filesystem::path find_weights(const std::filesystem::path& path, const std::string& prefer = "best");
 
+/// One writer per run folder: holds FOLDER/.lock until it is destroyed or the process ends, however it ends.
+class RunLock {
+public:
+    /// OutputError, naming the other's process, if somebody else holds it, or if the folder cannot be written.
+    explicit RunLock(const std::filesystem::path& folder);
+    ~RunLock();
+    RunLock(const RunLock&) = delete;
+    RunLock& operator=(const RunLock&) = delete;
+
+private:
+    int fd_ = -1;
+};
+
 struct Manifest {
     std::string command;
     std::string exit_reason = "running";  // running | finished | stopped early | interrupted | failed: ...

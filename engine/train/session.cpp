@@ -127,9 +127,9 @@ void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor
     variables_.write(kClock, cursor, kClockCursor);
 }
 
-void Session::train(std::int64_t images) {
+void Session::train(std::int64_t images, bool updates) {
     prepare(Use::kTrain);
-    executor(Use::kTrain, images).run();
+    executor({Use::kTrain, images, updates}).run();
     prepared_.erase(Use::kEvaluateOnly);
 }
 
@@ -137,7 +137,7 @@ void Session::prepare(Use use) {
     const Step& step = use == Use::kTrain ? training_ : evaluation_;
     std::uint64_t& done = prepared_[use];
     if (done != variables_.changes() && !step.prepare.nodes().empty()) {
-        executor(use, 0).run();
+        executor({use, 0}).run();
         done = variables_.changes();
     }
 }
@@ -155,7 +155,7 @@ std::optional<Metrics> Session::glance_at_metrics() {
 
 std::string Session::find_not_finite() {
     variables_.write(kClock, std::int64_t{0}, kClockCursor);
-    return executor(Use::kTrain, std::min(options_.batch, data_.size())).find_not_finite();
+    return executor({Use::kTrain, std::min(options_.batch, data_.size())}).find_not_finite();
 }
 
 void Session::clear_training_metrics() { variables_.clear(kMetrics); }
@@ -163,6 +163,24 @@ void Session::clear_training_metrics() { variables_.clear(kMetrics); }
 void Session::set_learning_rate(float rate) { variables_.write(kLearningRate, rate); }
 
 void Session::set_class_weights(std::span<const float> weights) { variables_.write(kClassWeights, weights); }
+
+void Session::swap_averages() {
+    for (const Variable& variable : training_.variables) {
+        const std::string& name = training_.graph.value(variable.id).name;
+        const Variables::Entry& now = variables_.at(name);
+        const Variables::Entry& average = variables_.at(kAverages + name);
+        const std::vector<char> bytes = variables_.read_bytes(now);
+        variables_.write_bytes(now, variables_.read_bytes(average).data());
+        variables_.write_bytes(average, bytes.data());
+    }
+}
+
+void Session::set_averages() {
+    for (const Variable& variable : training_.variables) {
+        const std::string& name = training_.graph.value(variable.id).name;
+        variables_.write_bytes(variables_.at(kAverages + name), variables_.read_bytes(variables_.at(name)).data());
+    }
+}
 
 Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
@@ -173,7 +191,7 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     const auto total = static_cast<std::int64_t>(indices.size());
     result.probabilities.reserve(static_cast<std::size_t>(total * options_.classes));
     for (std::int64_t done = 0; done < total; done += options_.batch) {
-        Executor& run = executor(Use::kEvaluateOnly, std::min(options_.batch, total - done));
+        Executor& run = executor({Use::kEvaluateOnly, std::min(options_.batch, total - done)});
         run.run();
         const std::vector<float> p = run.read<float>(evaluation_.probabilities);
         result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
@@ -182,24 +200,25 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     return result;
 }
 
-Plan Session::make_step_plan(Use use, std::int64_t images) const {
-    if (images == 0) {
-        return make_plan((use == Use::kTrain ? training_ : evaluation_).prepare, device_, plan_);
+Plan Session::make_step_plan(const Work& work) const {
+    if (work.images == 0) {
+        return make_plan((work.use == Use::kTrain ? training_ : evaluation_).prepare, device_, plan_);
     }
-    const StepOptions options = with_batch(options_, images);
-    const Step step = use == Use::kTrain ? training_step(model_, options) : evaluation_step(model_, options);
+    StepOptions options = with_batch(options_, work.images);
+    options.updates = work.updates;
+    const Step step = work.use == Use::kTrain ? training_step(model_, options) : evaluation_step(model_, options);
     if (tuner_ != nullptr) {
         tuner_->tune(step.graph);
     }
     return make_plan(step.graph, device_, plan_);
 }
 
-Executor& Session::executor(Use use, std::int64_t images) {
-    std::unique_ptr<Executor>& slot = executors_[{use, images}];
+Executor& Session::executor(const Work& work) {
+    std::unique_ptr<Executor>& slot = executors_[work];
     if (slot != nullptr) {
         return *slot;
     }
-    Plan plan = make_step_plan(use, images);
+    Plan plan = make_step_plan(work);
     if (plan.arena_bytes > arena_.bytes()) {
         executors_.clear();
         arena_.reserve(plan.arena_bytes);
@@ -207,8 +226,8 @@ Executor& Session::executor(Use use, std::int64_t images) {
     const std::map<std::string, const void*> inputs{
         {kImages, runtime_.host_memory() ? static_cast<const void*>(data_.pixels.data()) : images_.data()},
         {kLabels, runtime_.host_memory() ? static_cast<const void*>(data_.labels.data()) : labels_.data()},
-        {kOrder, (use == Use::kTrain ? training_order_ : evaluation_order_).data()}};
-    auto& made = executors_[{use, images}];
+        {kOrder, (work.use == Use::kTrain ? training_order_ : evaluation_order_).data()}};
+    auto& made = executors_[work];
     made = std::make_unique<Executor>(std::move(plan), variables_, arena_, inputs, record_);
     return *made;
 }

@@ -43,8 +43,9 @@ public:
 
     /// Sets the images of the epoch, in training order, and the first one to take.
     void set_order(std::span<const std::int32_t> order, std::int64_t cursor = 0);
-    /// Enqueues one optimizer step on the next `images` of the order.
-    void train(std::int64_t images);
+    /// Enqueues one step on the next `images` of the order. With StepOptions::accumulate a step may leave the update to
+    /// a later one.
+    void train(std::int64_t images, bool updates = true);
     /// After all steps so far: waits for them.
     Metrics training_metrics() const;
     /// The newest that has arrived, without waiting; asks for newer ones.
@@ -56,6 +57,11 @@ public:
     void set_learning_rate(float rate);
     void set_class_weights(std::span<const float> weights);
 
+    /// Exchanges weights and statistics with their moving averages, and back. There must be some: StepOptions::ema.
+    void swap_averages();
+    /// The averages begin as, or become, what weights and statistics are.
+    void set_averages();
+
     /// Inference on the given images in the given order.
     Evaluation evaluate(std::span<const std::int32_t> indices);
 
@@ -65,10 +71,16 @@ public:
 private:
     /// Makes what the steps of this direction derive from the variables, if those may have changed since.
     void prepare(Use use);
-    /// Makes the executor on first use; no images: the one of Step::prepare. A larger arena than before drops the
-    /// others, which are made again when needed.
-    Executor& executor(Use use, std::int64_t images);
-    Plan make_step_plan(Use use, std::int64_t images) const;
+    /// What an executor does; no images: what Step::prepare says.
+    struct Work {
+        Use use;
+        std::int64_t images;
+        bool updates = true;
+        auto operator<=>(const Work&) const = default;
+    };
+    /// Makes the executor on first use. A larger arena than before drops the others, which are made again when needed.
+    Executor& executor(const Work& work);
+    Plan make_step_plan(const Work& work) const;
 
     ModelBuilder model_;
     StepOptions options_;
@@ -85,7 +97,7 @@ private:
     Buffer images_, labels_;  // on a device with memory of its own
     Buffer training_order_, evaluation_order_;
     std::unique_ptr<Watch> watch_;
-    std::map<std::pair<Use, std::int64_t>, std::unique_ptr<Executor>> executors_;
+    std::map<Work, std::unique_ptr<Executor>> executors_;
     std::map<Use, std::uint64_t> prepared_;  // Variables::changes() then; a step that trains counts for evaluation too
 };
 

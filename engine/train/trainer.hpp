@@ -8,6 +8,7 @@
 #include "engine/data/split.hpp"
 #include "engine/train/checkpoint.hpp"
 #include "engine/train/config.hpp"
+#include "engine/train/logs.hpp"
 
 namespace fer {
 
@@ -33,9 +34,20 @@ struct TrainFiles {
     std::filesystem::path last() const { return folder / "weights" / "last.safetensors"; }
     std::filesystem::path state() const { return folder / "weights" / "last.state.safetensors"; }
     std::filesystem::path results() const { return folder / "results.csv"; }
+    std::filesystem::path keras_log() const { return folder / "training.log"; }
+    std::filesystem::path augmented() const { return folder / "augmented.png"; }
 };
 
-StepOptions step_options(const Config& config, int height, int width, int channels, int classes);
+/// `training_images` are those of an epoch; they matter where a step depends on the length of the training
+/// (config.hpp, plans_its_length).
+StepOptions step_options(const Config& config, int height, int width, int channels, int classes,
+                         std::int64_t training_images = 0);
+
+/// Batches of an epoch, and the updates they make.
+struct EpochLength {
+    std::int64_t steps = 0, updates = 0;
+};
+EpochLength epoch_length(const Config& config, std::int64_t training_images);
 
 class Trainer {
 public:
@@ -57,9 +69,17 @@ private:
     bool train_epoch(const std::atomic<bool>& stop);
     /// True: training stops here.
     bool end_of_epoch();
+    EpochRow record_epoch();
+    /// What early stopping and the plateau make of the epoch. True: training stops here.
+    bool apply_callbacks(const EpochRow& row);
+    void keep_if_best(const EpochRow& row);
+    /// Of the last update.
+    float learning_rate() const;
+    bool averages() const { return config_.train.ema > 0; }
     void take_best_weights();
     void restore_best_weights();
-    void save(bool weights);
+    void save();
+    void open_tensorboard();
     /// The name of the first variable that holds NaN or infinity; empty if none does.
     std::string first_not_finite() const;
     /// Throws DivergedError unless the loss and all variables are finite.
@@ -77,9 +97,7 @@ private:
     BestCheckpoint best_;
     Progress progress_;
     std::map<std::string, std::vector<char>> best_weights_;
+    std::unique_ptr<TensorBoardLog> tensorboard_;
 };
-
-/// results.csv: epoch,time_s,loss,accuracy,val_loss,val_accuracy,learning_rate,images_per_s; epochs from 1.
-std::string results_csv(const std::vector<EpochRow>& history);
 
 }  // namespace fer

@@ -36,6 +36,13 @@ std::vector<Setting> settings() {
     reflect.height_shift = 1.5f;  // several images away
     centred.centred = true;
     centred.brightness_low = centred.brightness_high = 1;
+    // Crops that leave the image and squares of even and odd sides, in all and in some of the images.
+    const AugmentAttrs crop{.fill = FillMode::kConstant, .fill_value = 99, .crop = 6, .stream = 9};
+    const AugmentAttrs hole{.fill_value = 99, .cutout = 4, .stream = 9};
+    AugmentAttrs everything = all;
+    everything.crop = 2;
+    everything.cutout = 3;
+    everything.cutout_share = 0.5f;
     return {{"nothing", AugmentAttrs{.stream = 9}},
             {"flips", AugmentAttrs{.horizontal_flip = true, .vertical_flip = true, .stream = 9}},
             {"bright", AugmentAttrs{.brightness_low = 0.2f, .brightness_high = 2, .stream = 9}},
@@ -44,7 +51,10 @@ std::vector<Setting> settings() {
             {"constant", constant},
             {"still", still},
             {"reflect", reflect},
-            {"centred", centred}};
+            {"centred", centred},
+            {"crop", crop},
+            {"hole", hole},
+            {"everything", everything}};
 }
 
 Augmentation of(const AugmentAttrs& a) {
@@ -60,6 +70,9 @@ Augmentation of(const AugmentAttrs& a) {
             .fill = static_cast<Fill>(a.fill),
             .fill_value = a.fill_value,
             .centred = a.centred,
+            .crop = a.crop,
+            .cutout = a.cutout,
+            .cutout_share = a.cutout_share,
             .stream = a.stream};
 }
 static_assert(int(Fill::kNearest) == int(FillMode::kNearest) && int(Fill::kConstant) == int(FillMode::kConstant) &&

@@ -311,5 +311,23 @@ TEST(EmaKernel, EqualsTheCpuBitForBit) {
     }
 }
 
+// Early decays are (1 + t) / (10 + t), and steps that were no updates do not count.
+TEST(EmaKernel, WarmsUpWithTheClock) {
+    for (const auto& [step, held] : std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 0}, {7, 5}, {100000, 3}}) {
+        SCOPED_TRACE(step);
+        const DeviceArray<float> w(test::uniform(100, 8)), average(test::uniform(100, 9));
+        const auto clock = DeviceArray<std::int64_t>::of({1, step, 2, held});
+        const test::Tensor in{{100}, w.inputs(), DType::kF32}, state{{100}, average.inputs(), DType::kF32};
+        const auto want = test::run_reference(OpKind::kEma, ScalarAttrs{0.99f},
+                                              {in, {{kClockFields}, clock.inputs(), DType::kI64}}, {state});
+        const double decay =
+            std::min(0.99, (1.0 + static_cast<double>(step - held)) / (10.0 + static_cast<double>(step - held)));
+        EXPECT_NEAR(want.state[0].values[0], decay * state.values[0] + (1 - decay) * in.values[0], 1e-6);
+        ema({.w = w.get(), .average = average.get(), .count = 100, .decay = 0.99f, .clock = clock.get()}, nullptr);
+        EXPECT_TRUE(exactly(average.read(), want.state[0].values));
+        clock.expect_unchanged();
+    }
+}
+
 }  // namespace
 }  // namespace fer::FER_PORT

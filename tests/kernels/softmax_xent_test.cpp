@@ -50,13 +50,38 @@ struct Problem {
     }
 };
 
+/// Every image is blended with the one as far from the other end; shares differ.
+struct Partners {
+    DeviceArray<std::int32_t> labels;
+    DeviceArray<float> share;
+
+    template <class T>
+    explicit Partners(const Problem<T>& a)
+        : labels([&] {
+              std::vector<double> reversed = a.labels.inputs();
+              std::ranges::reverse(reversed);
+              return reversed;
+          }()),
+          share(test::uniform(static_cast<std::size_t>(a.n), 3, 0.5, 1)) {}
+    template <class T>
+    test::OpResult want(const Problem<T>& a, float smoothing) const {
+        return test::run_reference(OpKind::kSoftmaxXent, XentAttrs{smoothing},
+                                   {tensor_of(a.shape, a.x),
+                                    a.label_tensor(),
+                                    a.weight_tensor(),
+                                    {{a.n}, labels.inputs(), DType::kI32},
+                                    {{a.n}, share.inputs(), DType::kF32},
+                                    {Shape{}, {0.75 * 1024}, DType::kF64}});
+    }
+};
+
 template <class T>
 struct Result {
     std::vector<double> loss, p, hits, dx;
 };
 
 template <class T>
-Result<T> run(const Problem<T>& a, float smoothing) {
+Result<T> run(const Problem<T>& a, float smoothing, const Partners* partners = nullptr) {
     const DeviceArray<float> loss(1), p(a.x.size());
     const DeviceArray<std::uint8_t> hits(static_cast<std::size_t>(a.n));
     const DeviceArray<T> dx(a.x.size());
@@ -64,6 +89,8 @@ Result<T> run(const Problem<T>& a, float smoothing) {
     softmax_xent({.x = a.x.get(),
                   .labels = a.labels.get(),
                   .weights = a.weights.get(),
+                  .partners = partners == nullptr ? nullptr : partners->labels.get(),
+                  .share = partners == nullptr ? nullptr : partners->share.get(),
                   .dloss = a.dloss.get(),
                   .loss_scale = a.scale.get(),
                   .loss = loss.get(),
@@ -108,6 +135,63 @@ TYPED_TEST(SoftmaxXentKernel, MatchesReference) {
                                     stored_as<TypeParam>({factor * (p.absolute + p.relative), p.relative})));
         }
     }
+}
+
+TYPED_TEST(SoftmaxXentKernel, MixedLabelsMatchReference) {
+    for (const Shape& shape : kShapes) {
+        for (const float smoothing : {0.0f, 0.125f}) {
+            SCOPED_TRACE(fmt::format("{} smoothing {}", shape.str(), smoothing));
+            const Problem<TypeParam> a(shape);
+            const Partners partners(a);
+            const test::OpResult want = partners.want(a, smoothing);
+            const Result<TypeParam> got = run(a, smoothing, &partners);
+            const test::Tolerance p = probability(a.classes, 12);
+            EXPECT_TRUE(test::close(got.p, want.out[1].values, p));
+            EXPECT_TRUE(test::close(got.loss, want.out[0].values, test::float_steps(32, 24)));
+            EXPECT_EQ(got.hits, want.out[2].values);
+            const double factor = 2 * 768.0 / a.n;  // largest weight, dloss and scale
+            const auto bound = stored_as<TypeParam>({factor * (p.absolute + 2 * p.relative), p.relative});
+            EXPECT_TRUE(test::close(got.dx, want.out[3].values, bound));
+
+            const DeviceArray<float> probabilities(want.out[1].values);
+            const DeviceArray<TypeParam> dx(a.x.size());
+            softmax_xent_bwd({.p = probabilities.get(),
+                              .labels = a.labels.get(),
+                              .weights = a.weights.get(),
+                              .partners = partners.labels.get(),
+                              .share = partners.share.get(),
+                              .dloss = a.dloss.get(),
+                              .loss_scale = a.scale.get(),
+                              .dx = dx.get(),
+                              .dtype = DTypeOf<TypeParam>::value,
+                              .n = a.n,
+                              .classes = a.classes,
+                              .smoothing = smoothing},
+                             nullptr);
+            EXPECT_TRUE(test::close(dx.doubles(), want.out[3].values, bound));
+            partners.labels.expect_unchanged();
+            partners.share.expect_unchanged();
+        }
+    }
+}
+
+// Both classes of weight zero: nothing is learned from the image, and nothing is NaN.
+TEST(SoftmaxXentContract, WeightsOfZeroMixToZero) {
+    const DeviceArray<float> x(std::vector<double>{1, 2, 3}), weights(std::vector<double>{0, 1, 0}), dx(3), loss(1);
+    const DeviceArray<std::int32_t> label(std::vector<double>{0}), partner(std::vector<double>{2});
+    const DeviceArray<float> share(std::vector<double>{0.75});
+    softmax_xent({.x = x.get(),
+                  .labels = label.get(),
+                  .weights = weights.get(),
+                  .partners = partner.get(),
+                  .share = share.get(),
+                  .loss = loss.get(),
+                  .dx = dx.get(),
+                  .n = 1,
+                  .classes = 3},
+                 nullptr);
+    EXPECT_EQ(loss.doubles(), std::vector<double>{0});
+    EXPECT_EQ(dx.doubles(), (std::vector<double>{0, 0, 0}));
 }
 
 TYPED_TEST(SoftmaxXentKernel, SeparateGradientMatchesReference) {

@@ -17,7 +17,7 @@
 
 namespace fer::test {
 
-enum class Fill { kRandom, kAwayFromKinks, kHalves, kOddEighths, kPositive, kLabels, kClock };
+enum class Fill { kRandom, kAwayFromKinks, kHalves, kOddEighths, kPositive, kLabels, kPartners, kShares, kClock };
 
 struct CaseInput {
     Shape shape;
@@ -35,7 +35,17 @@ struct GradientCase {
 };
 
 inline DType type_of(Fill fill) {
-    return fill == Fill::kLabels ? DType::kI32 : fill == Fill::kClock ? DType::kI64 : DType::kF64;
+    switch (fill) {
+        case Fill::kLabels:
+        case Fill::kPartners:
+            return DType::kI32;
+        case Fill::kShares:
+            return DType::kF32;
+        case Fill::kClock:
+            return DType::kI64;
+        default:
+            return DType::kF64;
+    }
 }
 
 inline std::vector<double> numbers(const CaseInput& input, std::uint64_t seed) {
@@ -51,14 +61,17 @@ inline std::vector<double> numbers(const CaseInput& input, std::uint64_t seed) {
             return odd_eighths(count, seed);
         case Fill::kPositive:
             return uniform(count, seed, 0.5, 1.5);
+        case Fill::kShares:
+            return uniform(count, seed, 0.5, 1);
         case Fill::kLabels:
+        case Fill::kPartners:
             break;
         case Fill::kClock:
             return {7, 3, 0, 0};
     }
     std::vector<double> labels(count);
     for (std::size_t i = 0; i < count; ++i) {
-        labels[i] = static_cast<double>(3 * i % 4);
+        labels[i] = static_cast<double>(input.fill == Fill::kLabels ? 3 * i % 4 : (i + 1) % 4);
     }
     return labels;
 }

@@ -11,15 +11,16 @@ namespace fer::test {
 inline const std::set<OpKind> kNoGradient{
     // data: integers in, nothing trained before them
     OpKind::kGather, OpKind::kAugment, OpKind::kRescale, OpKind::kStandardize, OpKind::kResize, OpKind::kGrayToRgb,
-    OpKind::kImageBatch, OpKind::kImageConv, OpKind::kConstant,
+    OpKind::kImageBatch, OpKind::kImageConv, OpKind::kMixup, OpKind::kConstant,
     // gradients: nobody differentiates twice
     OpKind::kConv2dDgrad, OpKind::kConv2dWgrad, OpKind::kDepthwiseDgrad, OpKind::kDepthwiseWgrad, OpKind::kDenseDgrad,
     OpKind::kDenseWgrad, OpKind::kBiasGrad, OpKind::kBatchNormGrad, OpKind::kBatchNormPoolGrad, OpKind::kReluGrad,
     OpKind::kRelu6Grad, OpKind::kSoftmaxGrad, OpKind::kSoftmaxXentGrad, OpKind::kMaxPoolGrad, OpKind::kAvgPoolGrad,
     OpKind::kGlobalAvgPoolGrad, OpKind::kCrop, OpKind::kL2Grad,
     // updates
-    OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp, OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients,
-    OpKind::kUpdateLossScale, OpKind::kMetrics, OpKind::kAdvance};
+    OpKind::kSchedule, OpKind::kAccumulate, OpKind::kClipGradients, OpKind::kAdam, OpKind::kSgd, OpKind::kRmsProp,
+    OpKind::kEma, OpKind::kLossScale, OpKind::kCheckGradients, OpKind::kUpdateLossScale, OpKind::kMetrics,
+    OpKind::kAdvance};
 
 inline std::vector<GradientCase> conv_cases(bool depthwise) {
     struct Row {
@@ -201,6 +202,14 @@ inline std::vector<GradientCase> xent_cases() {
                                  OpKind::kSoftmaxXent,
                                  XentAttrs{smoothing},
                                  {{{n, classes}}, {{n}, Fill::kLabels, false}, {{classes}, Fill::kPositive, false}}});
+                cases.push_back({fmt::format("mixed n{}c{} smoothing {}", n, classes, smoothing),
+                                 OpKind::kSoftmaxXent,
+                                 XentAttrs{smoothing},
+                                 {{{n, classes}},
+                                  {{n}, Fill::kLabels, false},
+                                  {{classes}, Fill::kPositive, false},
+                                  {{n}, Fill::kPartners, false},
+                                  {{n}, Fill::kShares, false}}});
             }
         }
     }

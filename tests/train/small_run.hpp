@@ -89,7 +89,7 @@ public:
         : config_(std::move(config)),
           data_(data),
           split_(split_folder(data, config_.data.val_split)),
-          session_(net, options(config_, precision), data_, device, open_runtime(device), Session::Use::kTrain,
+          session_(net, options(config_, split_, precision), data_, device, open_runtime(device), Session::Use::kTrain,
                    PlanOptions{.force = force}),
           trainer_(config_, card(), session_, data_, split_, {std::move(folder)}, watcher) {}
 
@@ -115,8 +115,8 @@ public:
     Watcher watcher;
 
 private:
-    static StepOptions options(const Config& config, Precision precision) {
-        StepOptions options = step_options(config, 24, 24, 1, 7);
+    static StepOptions options(const Config& config, const Split& split, Precision precision) {
+        StepOptions options = step_options(config, 24, 24, 1, 7, static_cast<std::int64_t>(split.train.size()));
         options.precision = precision;
         return options;
     }

@@ -6,8 +6,10 @@
 #include "engine/data/contact_sheet.hpp"
 #include "engine/data/image.hpp"
 #include "engine/data/split.hpp"
+#include "engine/train/preview.hpp"
 #include "tools/fer/commands.hpp"
 #include "tools/fer/console.hpp"
+#include "tools/fer/train_flags.hpp"
 
 namespace fer::tool {
 namespace {
@@ -15,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct DataFlags {
-    std::string source = "synthetic", out;
+    std::string source = "synthetic", out, recipe, config;
     int count = 35, columns = 7, scale = 2;
     std::int64_t seed = 0;
     bool strict = false;
@@ -70,10 +72,28 @@ int info(const DataFlags& flags) {
     return 0;
 }
 
+/// The augmentation asked for; none without a recipe or a file.
+Config preview_config(const DataFlags& flags) {
+    TrainFlags train;
+    train.recipe = flags.recipe;
+    train.config = flags.config;
+    Config config = resolve(train);
+    config.train.seed = static_cast<std::int64_t>(flags.seed);
+    return config;
+}
+
 int preview(const DataFlags& flags) {
     const Dataset data = open(flags);
     const fs::path out = flags.out.empty() ? "preview.png" : flags.out;
-    write_contact_sheet(out, data, sample(data, flags.count, flags.seed), flags.columns, flags.scale);
+    const std::vector<std::int32_t> chosen = sample(data, flags.count, flags.seed);
+    if (flags.recipe.empty() && flags.config.empty()) {
+        write_contact_sheet(out, data, chosen, flags.columns, flags.scale);
+    } else {
+        const Dataset seen = augmented_images(preview_config(flags), data, chosen, 0);
+        std::vector<std::int32_t> all(chosen.size());
+        std::iota(all.begin(), all.end(), 0);
+        write_contact_sheet(out, seen, all, flags.columns, flags.scale);
+    }
     fmt::print("saved {}\n", out.string());
     return 0;
 }
@@ -113,6 +133,8 @@ void add_data(Program& program) {
     CLI::App* sheet = command->add_subcommand("preview", "a contact sheet as PNG");
     add_source(sheet, flags);
     sheet->add_option("--out", flags->out, "PNG file (default: preview.png)");
+    sheet->add_option("--recipe", flags->recipe, "as this recipe augments them");
+    sheet->add_option("--config", flags->config, "as this file of settings does");
     sheet->add_option("--count", flags->count, "images")->check(CLI::Range(1, 10000))->capture_default_str();
     sheet->add_option("--columns", flags->columns, "images a row")->check(CLI::Range(1, 100))->capture_default_str();
     sheet->add_option("--scale", flags->scale, "pixels per pixel")->check(CLI::Range(1, 16))->capture_default_str();

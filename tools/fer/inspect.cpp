@@ -74,6 +74,25 @@ int plan(const InspectFlags& flags) {
     return 0;
 }
 
+int recipe_diff(const std::string& first, const std::string& second) {
+    Config a, b;
+    apply_recipe(a, first);
+    apply_recipe(b, second);
+    fmt::print("{:<34}{:<22}{}\n", "", first, second);
+    int differences = 0;
+    for (const Setting& setting : settings()) {
+        const std::string left = value_text(a, setting), right = value_text(b, setting);
+        if (left != right) {
+            fmt::print("{:<34}{:<22}{}\n", setting.key, left, right);
+            ++differences;
+        }
+    }
+    if (differences == 0) {
+        fmt::print("the same settings\n");
+    }
+    return 0;
+}
+
 }  // namespace
 
 CLI::Validator one_of(std::vector<std::string> choices) {
@@ -127,6 +146,14 @@ void add_recipe(Program& program) {
             return 0;
         };
     });
+    struct Names {
+        std::string first, second;
+    };
+    auto names = std::make_shared<Names>();
+    CLI::App* diff = command->add_subcommand("diff", "the settings in which two differ");
+    diff->add_option("first", names->first, "recipe")->required();
+    diff->add_option("second", names->second, "recipe")->required();
+    diff->callback([&program, names] { program.run = [names] { return recipe_diff(names->first, names->second); }; });
     auto name = std::make_shared<std::string>();
     CLI::App* show = command->add_subcommand("show", "every setting of one, with its origin");
     show->add_option("name", *name, "recipe")->required();

@@ -7,9 +7,12 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "engine/core/file.hpp"
 #include "engine/core/text.hpp"
+#include "engine/data/contact_sheet.hpp"
+#include "engine/train/preview.hpp"
 #include "engine/train/run_folder.hpp"
 #include "models/models.hpp"
 #include "tools/fer/commands.hpp"
@@ -107,7 +110,8 @@ void open_run(Run& run, const TrainFlags& flags) {
         match_classes(network.class_names, run.data, run.config.data.path);
     }
     const Device& device = find_device(flags.device.device);
-    StepOptions step = step_options(run.config, network.height, network.width, network.channels, network.classes);
+    StepOptions step = step_options(run.config, network.height, network.width, network.channels, network.classes,
+                                    static_cast<std::int64_t>(run.split.train.size()));
     step.freeze = layers_to_freeze(run.config, network);
     step.precision = choose_precision(run.config.train.precision, device);
     set_preprocess(run, network, step);
@@ -189,6 +193,24 @@ void check_same_run(Run& run) {
     }
 }
 
+bool step_augments(const Config& config) { return augment_attrs(config).any() || config.augment.mixup > 0; }
+
+/// The first training images as the network sees them, in its run folder.
+void write_augmented(const Run& run) {
+    constexpr std::size_t kImages = 32;
+    constexpr int kColumns = 8;
+    const auto count = std::min(kImages, run.split.train.size());
+    const std::size_t stride = run.split.train.size() / count;  // of every class
+    std::vector<std::int32_t> indices;
+    for (std::size_t i = 0; i < count; ++i) {
+        indices.push_back(run.split.train[i * stride]);
+    }
+    const Dataset seen = augmented_images(run.config, run.data, indices, 0);
+    std::vector<std::int32_t> all(count);
+    std::iota(all.begin(), all.end(), 0);
+    write_contact_sheet(TrainFiles{run.folder}.augmented(), seen, all, kColumns, 2);
+}
+
 fs::path new_folder(const Run& run, const TrainFlags& flags) {
     FER_CHECK(flags.name.find('/') == std::string::npos && flags.name != "." && flags.name != "..",
               "--name is the name of a folder, not a path: '{}'; --out says where it goes", flags.name);
@@ -256,6 +278,7 @@ int train(const Program& program, const TrainFlags& flags) {
     }
     const bool resumes = !flags.resume.empty();
     run.folder = resumes ? fs::path(flags.resume) : new_folder(run, flags);
+    const RunLock lock(run.folder);
     run.manifest.command = program.command_line;
     if (resumes) {
         check_same_run(run);
@@ -271,6 +294,9 @@ int train(const Program& program, const TrainFlags& flags) {
         }
     }
     write_file(run.folder / "config.toml", to_toml(run.config));
+    if (step_augments(run.config)) {
+        write_augmented(run);
+    }
     write_manifest(run.folder, run.manifest, run.config, trainer.progress());
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);

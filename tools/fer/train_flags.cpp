@@ -36,7 +36,10 @@ std::string read_config(const std::string& path) {
 }
 
 /// What may change in a run that has begun: how long it goes on, and where its unchanged data lies.
-bool may_change(std::string_view key) {
+bool may_change(std::string_view key, const Config& begun) {
+    if (key == "train.epochs" && plans_its_length(begun)) {
+        return false;
+    }
     constexpr std::string_view kFree[] = {"train.epochs", "early_stopping.patience", "data.path", "data.strict"};
     return std::ranges::count(kFree, key) > 0;
 }
@@ -66,9 +69,12 @@ Config resolve(const TrainFlags& flags) {
         const auto given = flags.settings.find(std::string(setting.key));
         if (given != flags.settings.end()) {
             set_from_text(config, setting, given->second, Origin::kFlag, std::string(setting.flag));
-            if (!flags.resume.empty() && !may_change(setting.key) && !same_value(setting, config, saved)) {
+            if (!flags.resume.empty() && !may_change(setting.key, saved) && !same_value(setting, config, saved)) {
                 throw UsageError(fmt::format("{} {} would change a run that has begun", setting.flag, given->second))
-                    .because("a resumed run ends as if it had never stopped; only --epochs and --patience may change")
+                    .because(plans_its_length(saved)
+                                 ? "a resumed run ends as if it had never stopped, and this one planned its length"
+                                 : "a resumed run ends as if it had never stopped; only --epochs and --patience may "
+                                   "change")
                     .try_this("leave it out, or start a new run without --resume");
             }
         }

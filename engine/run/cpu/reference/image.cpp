@@ -1,5 +1,6 @@
 // The data side of the step: batch gather, augmentation (its map: affine.hpp), resizing, scaling.
 // In Keras 2.15 height_shift is tx, which moves columns: its long-standing behaviour, kept for parity.
+#include "engine/core/beta.hpp"
 #include "engine/core/random.hpp"
 #include "engine/graph/image_conv.hpp"
 #include "engine/run/cpu/reference/affine.hpp"
@@ -10,7 +11,23 @@ namespace fer::cpu::reference {
 namespace {
 
 /// Draws of one image, by position in its stream.
-enum Draw : std::uint64_t { kTheta, kTx, kTy, kShear, kZx, kZy, kFlipH, kFlipV, kBright, kDraws = 16 };
+enum Draw : std::uint64_t {
+    kTheta,
+    kTx,
+    kTy,
+    kShear,
+    kZx,
+    kZy,
+    kFlipH,
+    kFlipV,
+    kBright,
+    kCropRow,
+    kCropCol,
+    kCutRow,
+    kCutCol,
+    kCut,
+    kDraws = 16
+};
 
 Affine draw_affine(const AugmentAttrs& attrs, const RandomStream& random, std::uint64_t image, const Nhwc& x) {
     const auto symmetric = [&](Draw what, float range) {
@@ -31,6 +48,28 @@ Affine draw_affine(const AugmentAttrs& attrs, const RandomStream& random, std::u
     return affine_matrix(p, h, w, attrs.centred);
 }
 
+/// A whole number in [0, count), from one draw.
+std::int64_t below(float uniform, std::int64_t count) {
+    return static_cast<std::int64_t>(uniform * static_cast<float>(count));
+}
+
+/// Rows and columns of an image that a square covers.
+struct Hole {
+    std::int64_t top = 0, left = 0, side = 0;
+    bool covers(std::int64_t row, std::int64_t col) const {
+        return row >= top && row < top + side && col >= left && col < left + side;
+    }
+};
+
+/// Its centre is any pixel, so that it may lie partly outside.
+Hole draw_hole(const AugmentAttrs& attrs, const RandomStream& random, std::uint64_t image, const Nhwc& x) {
+    if (attrs.cutout == 0 || random.uniform(image * kDraws + kCut) >= attrs.cutout_share) {
+        return {};
+    }
+    return {below(random.uniform(image * kDraws + kCutRow), x.h) - attrs.cutout / 2,
+            below(random.uniform(image * kDraws + kCutCol), x.w) - attrs.cutout / 2, attrs.cutout};
+}
+
 /// Image n of the batch x, from `source` to `out`.
 template <class In, class Out>
 void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::int64_t n, const Nhwc& x,
@@ -41,19 +80,22 @@ void augment_image(const AugmentAttrs& attrs, const RandomStream& random, std::i
     const bool flip_v = attrs.vertical_flip && random.uniform(image * kDraws + kFlipV) < 0.5f;
     const bool bright = attrs.brightness_low != 1 || attrs.brightness_high != 1;
     const float factor = random.uniform(image * kDraws + kBright, attrs.brightness_low, attrs.brightness_high);
+    const std::int64_t down = below(random.uniform(image * kDraws + kCropRow), 2 * attrs.crop + 1) - attrs.crop;
+    const std::int64_t right = below(random.uniform(image * kDraws + kCropCol), 2 * attrs.crop + 1) - attrs.crop;
+    const Hole hole = draw_hole(attrs, random, image, x);
     for (std::int64_t row = 0; row < x.h; ++row) {
         for (std::int64_t col = 0; col < x.w; ++col) {
-            const auto from_row = static_cast<double>(flip_v ? x.h - 1 - row : row);
-            const auto from_col = static_cast<double>(flip_h ? x.w - 1 - col : col);
+            const auto from_row = static_cast<double>((flip_v ? x.h - 1 - row : row) + down);
+            const auto from_col = static_cast<double>((flip_h ? x.w - 1 - col : col) + right);
+            const bool moves = attrs.any_affine();
+            const double at_row = moves ? m.d * from_col + m.e * from_row + m.f : from_row;
+            const double at_col = moves ? m.a * from_col + m.b * from_row + m.c : from_col;
             for (std::int64_t c = 0; c < x.c; ++c) {
-                double v = attrs.any_affine() ? sample(source, x, m.d * from_col + m.e * from_row + m.f,
-                                                       m.a * from_col + m.b * from_row + m.c, c, attrs.fill,
-                                                       static_cast<double>(attrs.fill_value))
-                                              : static_cast<double>(source[x(0, static_cast<std::int64_t>(from_row),
-                                                                             static_cast<std::int64_t>(from_col), c)]);
+                double v = sample(source, x, at_row, at_col, c, attrs.fill, static_cast<double>(attrs.fill_value));
                 if (bright) {  // Keras truncates to bytes twice
                     v = std::min(255.0, std::trunc(static_cast<double>(factor * static_cast<float>(std::trunc(v)))));
                 }
+                v = hole.covers(row, col) ? static_cast<double>(attrs.fill_value) : v;
                 out[x(0, row, col, c)] = static_cast<Out>(v);
             }
         }
@@ -137,6 +179,30 @@ Kernel augment(const OpDesc& desc) {
             });
         });
     });
+}
+
+Kernel mixup(const OpDesc& desc) {
+    return [op = desc](const Operands& t) {
+        const auto& attrs = op.as<MixupAttrs>();
+        const auto* clock = t.input<std::int64_t>(2);
+        const bool mixes = attrs.until < 0 || clock[kClockStep] < attrs.until;
+        const RandomStream random(static_cast<std::uint64_t>(clock[kClockSeed]),
+                                  static_cast<std::uint64_t>(clock[kClockStep]), attrs.stream);
+        const std::int64_t batch = op.in[0].shape[0];
+        const std::int64_t pixels = batch == 0 ? 0 : op.in[0].shape.count() / batch;
+        parallel(batch, [&](std::int64_t i) {
+            const std::int64_t other = batch - 1 - i;
+            const double draw =
+                mixes ? symmetric_beta(random, static_cast<std::uint32_t>(i), static_cast<double>(attrs.alpha)) : 1.0;
+            const auto share = static_cast<float>(std::max(draw, 1 - draw));
+            const float* x = t.input<float>(0);
+            for (std::int64_t k = 0; k < pixels; ++k) {
+                t.output<float>(0)[i * pixels + k] = share * x[i * pixels + k] + (1 - share) * x[other * pixels + k];
+            }
+            t.output<std::int32_t>(1)[i] = t.input<std::int32_t>(1)[other];
+            t.output<float>(2)[i] = share;
+        });
+    };
 }
 
 Kernel rescale(const OpDesc& desc) {

@@ -1,7 +1,9 @@
 // Softmax and its cross-entropy in the fused, stable form:
 //     loss = 1/n * sum_i w[label_i] * -sum_c target_ic * log p_ic,   target = onehot * (1 - s) + s / classes
 //     d(logits)_ic = w[label_i] / n * (p_ic - target_ic)
-// n is the batch, not the sum of the weights, as in Keras. A hit is label == argmax, the lowest index of equals.
+// With mixup, image i counts by its share for its label and by 1 - share for its partner's: the loss is that mean of
+// the two losses. A hit is one on the own label. n is the batch, not the sum of the weights, as in Keras. A hit is
+// label == argmax, the lowest index of equals.
 #include "engine/run/cpu/reference/kernels.hpp"
 #include "engine/run/cpu/reference/typed.hpp"
 
@@ -28,6 +30,35 @@ double softmax_row(const T* x, T* p, std::int64_t classes) {
 double target(std::int64_t c, std::int32_t label, double smoothing, std::int64_t classes) {
     return (c == label ? 1.0 - smoothing : 0.0) + smoothing / static_cast<double>(classes);
 }
+
+/// The labels of an image and how much each counts.
+class Mixed {
+public:
+    /// Partner and share, where there are any, are inputs `first` and the next.
+    template <class T>
+    static Mixed of(const OpDesc& op, const Operands& t, std::size_t first, std::int64_t n, const T* weights) {
+        const std::int32_t label = t.input<std::int32_t>(1)[n];
+        if (!is_mixed(op.in)) {
+            return {label, label, static_cast<double>(weights[label]), 0};
+        }
+        const std::int32_t partner = t.input<std::int32_t>(first)[n];
+        const auto share = static_cast<double>(t.input<float>(first + 1)[n]);
+        return {label, partner, share * static_cast<double>(weights[label]),
+                (1 - share) * static_cast<double>(weights[partner])};
+    }
+    double weight() const { return own_ + other_; }
+    double weighted_target(std::int64_t c, double smoothing, std::int64_t classes) const {
+        return own_ * target(c, label_, smoothing, classes) + other_ * target(c, partner_, smoothing, classes);
+    }
+    std::int32_t label() const { return label_; }
+
+private:
+    Mixed(std::int32_t label, std::int32_t partner, double own, double other)
+        : label_(label), partner_(partner), own_(own), other_(other) {}
+
+    std::int32_t label_, partner_;
+    double own_, other_;
+};
 
 }  // namespace
 
@@ -64,28 +95,27 @@ Kernel softmax_xent(const OpDesc& desc) {
         const std::int64_t batch = op.in[0].shape[0];
         const std::int64_t classes = op.in[0].shape[1];
         const double smoothing = op.as<XentAttrs>().label_smoothing;
-        const bool gradient = op.in.size() == 4;
-        const double scale = gradient ? static_cast<double>(*t.input<T>(3)) / static_cast<double>(batch) : 0;
+        const bool gradient = takes_gradient(op.in);
+        const double scale =
+            gradient ? static_cast<double>(*t.input<T>(op.in.size() - 1)) / static_cast<double>(batch) : 0;
         double loss = 0;
         for (std::int64_t n = 0; n < batch; ++n) {
             const T* x = t.input<T>(0) + n * classes;
             T* p = t.output<T>(1) + n * classes;
-            const std::int32_t label = t.input<std::int32_t>(1)[n];
+            const Mixed labels = Mixed::of(op, t, 3, n, t.input<T>(2));
             const double log_sum = softmax_row(x, p, classes);
-            double sample = 0;
             std::int64_t best = 0;
             for (std::int64_t c = 0; c < classes; ++c) {
-                const double y = target(c, label, smoothing, classes);
-                sample += y == 0 ? 0 : y * (log_sum - static_cast<double>(x[c]));
+                const double y = labels.weighted_target(c, smoothing, classes);
+                loss += y == 0 ? 0 : y * (log_sum - static_cast<double>(x[c]));
                 best = x[c] > x[best] ? c : best;
             }
-            const auto weight = static_cast<double>(t.input<T>(2)[label]);
-            loss += sample * weight;
             for (std::int64_t c = 0; gradient && c < classes; ++c) {
+                const double y = labels.weighted_target(c, smoothing, classes);
                 t.output<T>(3)[n * classes + c] =
-                    static_cast<T>(weight * scale * (static_cast<double>(p[c]) - target(c, label, smoothing, classes)));
+                    static_cast<T>(scale * (labels.weight() * static_cast<double>(p[c]) - y));
             }
-            t.output<std::uint8_t>(2)[n] = best == label ? 1 : 0;
+            t.output<std::uint8_t>(2)[n] = best == labels.label() ? 1 : 0;
         }
         *t.output<T>(0) = static_cast<T>(loss / static_cast<double>(batch));
     });
@@ -98,11 +128,11 @@ Kernel softmax_xent_grad(const OpDesc& desc) {
         const double smoothing = op.as<XentAttrs>().label_smoothing;
         const double scale = static_cast<double>(*t.input<T>(3)) / static_cast<double>(batch);
         for (std::int64_t n = 0; n < batch; ++n) {
-            const std::int32_t label = t.input<std::int32_t>(1)[n];
-            const double weight = static_cast<double>(t.input<T>(2)[label]) * scale;
+            const Mixed labels = Mixed::of(op, t, 4, n, t.input<T>(2));
             for (std::int64_t c = 0; c < classes; ++c) {
                 const auto p = static_cast<double>(t.input<T>(0)[n * classes + c]);
-                t.output<T>(0)[n * classes + c] = static_cast<T>(weight * (p - target(c, label, smoothing, classes)));
+                const double y = labels.weighted_target(c, smoothing, classes);
+                t.output<T>(0)[n * classes + c] = static_cast<T>(scale * (labels.weight() * p - y));
             }
         }
     });

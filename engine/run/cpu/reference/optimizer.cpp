@@ -4,6 +4,7 @@
 //     SGD      m = mu m - lr g;  w += m, or with Nesterov w += mu m - lr g
 //     RMSprop  v = rho v + (1 - rho) g^2;  d = lr g / sqrt(v + eps);  w -= d, or m = mu m + d;  w -= m
 //     EMA      a = decay a + (1 - decay) w
+// and what stands before them: the schedule of the learning rate, sums over several steps, clipping.
 // Then the 16-bit copies of the parameters, if the node keeps any, are rounded from them.
 // With a loss scale (op.hpp) g is the gradient divided by it, skipped steps do not count, and an overflow changes
 // nothing.
@@ -25,12 +26,22 @@ Kernel typed_by_gradients(const OpDesc& op, Body body) {
     return [op, body](const Operands& t) { body(float{}, op, t); };
 }
 
+/// typed() by what is updated in place.
+template <class Body>
+Kernel typed_by_state(const OpDesc& op, Body body) {
+    if (op.state.front().dtype == DType::kF64) {
+        return [op, body](const Operands& t) { body(double{}, op, t); };
+    }
+    return [op, body](const Operands& t) { body(float{}, op, t); };
+}
+
 LossScaleState scale_of(const OpDesc& op, const Operands& t) {
     return has_loss_scale(op.in) ? *t.input<LossScaleState>(2) : LossScaleState{.scale = 1};
 }
 
 double next_step(const OpDesc& op, const Operands& t) {
-    return static_cast<double>(t.input<std::int64_t>(1)[kClockStep] + 1 - scale_of(op, t).skipped);
+    const auto* clock = t.input<std::int64_t>(1);
+    return static_cast<double>(clock[kClockStep] - clock[kClockHeld] + 1 - scale_of(op, t).skipped);
 }
 
 std::size_t gradient_count(const OpDesc& op) { return op.in.size() - first_gradient(op.in); }
@@ -164,15 +175,90 @@ Kernel rmsprop(const OpDesc& desc) {
     });
 }
 
+namespace {
+
+float ema_decay(const OpDesc& op, const Operands& t) {
+    const float decay = op.as<ScalarAttrs>().value;
+    if (!ema_warms_up(op)) {
+        return decay;
+    }
+    const auto* clock = t.input<std::int64_t>(op.in.size() - 1);
+    const auto update = static_cast<double>(clock[kClockStep] - clock[kClockHeld]);
+    return std::min(decay, static_cast<float>((1 + update) / (10 + update)));
+}
+
+}  // namespace
+
 Kernel ema(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
-        const T decay = static_cast<T>(op.as<ScalarAttrs>().value);
-        for (std::size_t k = 0; k < op.in.size(); ++k) {
+        const T decay = static_cast<T>(ema_decay(op, t));
+        for (std::size_t k = 0; k < op.state.size(); ++k) {
             const T* w = t.input<T>(k);
             T* average = t.updated<T>(k);
             parallel_ranges(op.in[k].shape.count(), [=](std::int64_t begin, std::int64_t end) {
                 for (std::int64_t i = begin; i < end; ++i) {
                     average[i] = decay * average[i] + (T{1} - decay) * w[i];
+                }
+            });
+        }
+    });
+}
+
+Kernel schedule(const OpDesc& desc) {
+    return [schedule = desc.as<Schedule>()](const Operands& t) {
+        const auto* clock = t.input<std::int64_t>(1);
+        const double factor = schedule_factor(schedule, clock[kClockStep] - clock[kClockHeld]);
+        *t.output<float>(0) = static_cast<float>(learning_rate(t) * factor);
+    };
+}
+
+// sum += images * g; where it is taken g = sum / all images, and sums and images are zero again.
+Kernel accumulate(const OpDesc& desc) {
+    return typed_by_state(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const auto& attrs = op.as<AccumulateAttrs>();
+        const std::size_t count = op.state.size() / 2 - 1;
+        float* images = t.updated<float>(2 * count);
+        const auto batch = static_cast<float>(attrs.batch);
+        const float all = *images + batch;
+        for (std::size_t k = 0; k < count; ++k) {
+            T* g = t.updated<T>(k);
+            T* sum = t.updated<T>(count + k);
+            parallel_ranges(op.state[k].shape.count(), [&, g, sum](std::int64_t begin, std::int64_t end) {
+                for (std::int64_t i = begin; i < end; ++i) {
+                    const T s = sum[i] + static_cast<T>(batch) * g[i];
+                    g[i] = attrs.take ? s / static_cast<T>(all) : g[i];
+                    sum[i] = attrs.take ? T{0} : s;
+                }
+            });
+        }
+        *images = attrs.take ? 0 : all;
+        t.updated<std::int64_t>(op.state.size() - 1)[kClockHeld] += attrs.take ? 0 : 1;
+    });
+}
+
+// As tf.clip_by_global_norm: g * min(1, limit / norm), and NaN if the norm is not finite. Gradients that are scaled
+// stay so.
+Kernel clip_gradients(const OpDesc& desc) {
+    return typed_by_state(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
+        const auto& attrs = op.as<ClipAttrs>();
+        const double scale = op.in.empty() ? 1.0 : static_cast<double>(t.input<LossScaleState>(0)->scale);
+        double squares = 0;
+        for (std::size_t k = 0; attrs.norm > 0 && k < op.state.size(); ++k) {
+            const T* g = t.updated<T>(k);
+            for (std::int64_t i = 0; i < op.state[k].shape.count(); ++i) {
+                squares += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+            }
+        }
+        const double norm = std::sqrt(squares) / scale;
+        const double limit = static_cast<double>(attrs.norm);
+        const T factor = static_cast<T>(!std::isfinite(norm) ? std::nan("") : norm > limit ? limit / norm : 1.0);
+        const T most = static_cast<T>(static_cast<double>(attrs.value) * scale);
+        for (std::size_t k = 0; k < op.state.size(); ++k) {
+            T* g = t.updated<T>(k);
+            parallel_ranges(op.state[k].shape.count(), [=](std::int64_t begin, std::int64_t end) {
+                for (std::int64_t i = begin; i < end; ++i) {
+                    const T held = g[i] < -most ? -most : g[i] > most ? most : g[i];  // NaN stays
+                    g[i] = attrs.norm > 0 ? g[i] * factor : held;
                 }
             });
         }

@@ -4,6 +4,7 @@
 
 #include "engine/run/cuda/handwritten/common.hpp"
 #include "engine/run/cuda/handwritten/kernels.hpp"
+#include "kernels/mixup.hpp"
 
 namespace fer::FER_PORT::handwritten {
 namespace {
@@ -33,6 +34,9 @@ Augmentation augmentation_of(const AugmentAttrs& a) {
             .fill = fill_of(a.fill),
             .fill_value = a.fill_value,
             .centred = a.centred,
+            .crop = a.crop,
+            .cutout = a.cutout,
+            .cutout_share = a.cutout_share,
             .stream = a.stream};
 }
 
@@ -158,6 +162,31 @@ Kernel take_and_transform(const OpDesc& op) {
     };
 }
 
+Kernel mix(const OpDesc& op) {
+    const auto& attrs = op.as<MixupAttrs>();
+    const std::int64_t batch = op.in[0].shape[0];
+    Mixup a{.x = nullptr,
+            .labels = nullptr,
+            .clock = nullptr,
+            .y = nullptr,
+            .partners = nullptr,
+            .share = nullptr,
+            .n = to_int(batch),
+            .pixels = to_int(batch == 0 ? 0 : op.in[0].shape.count() / batch),
+            .alpha = attrs.alpha,
+            .until = attrs.until,
+            .stream = attrs.stream};
+    return [a](const Operands& t) mutable {
+        a.x = t.input<float>(0);
+        a.labels = t.input<std::int32_t>(1);
+        a.clock = t.input<std::int64_t>(2);
+        a.y = t.output<float>(0);
+        a.partners = t.output<std::int32_t>(1);
+        a.share = t.output<float>(2);
+        port::mixup(a, stream_of(t));
+    };
+}
+
 constexpr std::array kGather{Implementation{"handwritten", refusal, nullptr, take}};
 constexpr std::array kAugment{Implementation{"handwritten", refusal, nullptr, transform}};
 constexpr std::array kRescale{Implementation{"handwritten", refusal, nullptr, scale}};
@@ -165,6 +194,7 @@ constexpr std::array kStandardize{Implementation{"handwritten", refusal, nullptr
 constexpr std::array kResize{Implementation{"handwritten", refusal, nullptr, stretch}};
 constexpr std::array kImageBatch{Implementation{"handwritten", refusal, nullptr, take_and_transform}};
 constexpr std::array kGrayToRgb{Implementation{"handwritten", refusal, nullptr, repeat}};
+constexpr std::array kMixup{Implementation{"handwritten", refusal, nullptr, mix}};
 
 }  // namespace
 
@@ -175,5 +205,6 @@ List standardize() { return kStandardize; }
 List resize() { return kResize; }
 List gray_to_rgb() { return kGrayToRgb; }
 List image_batch() { return kImageBatch; }
+List mixup() { return kMixup; }
 
 }  // namespace fer::FER_PORT::handwritten

@@ -20,14 +20,17 @@ SoftmaxXent xent_args(const OpDesc& op) {
 }
 
 Kernel cross_entropy(const OpDesc& op) {
-    return [a = xent_args(op), gradient = op.in.size() == 4](const Operands& t) mutable {
+    return [a = xent_args(op), gradient = takes_gradient(op.in), mixed = is_mixed(op.in),
+            last = op.in.size() - 1](const Operands& t) mutable {
         a.x = t.in[0];
         a.labels = t.input<std::int32_t>(1);
         a.weights = t.input<float>(2);
+        a.partners = mixed ? t.input<std::int32_t>(3) : nullptr;
+        a.share = mixed ? t.input<float>(4) : nullptr;
         a.loss = t.output<float>(0);
         a.p = t.output<float>(1);
         a.hits = t.output<std::uint8_t>(2);
-        a.dloss = gradient ? t.input<float>(3) : nullptr;
+        a.dloss = gradient ? t.input<float>(last) : nullptr;
         a.dx = gradient ? t.out[3] : nullptr;
         a.workspace = t.workspace;
         port::softmax_xent(a, stream_of(t));
@@ -46,11 +49,13 @@ Kernel cross_entropy_gradient(const OpDesc& op) {
                       .n = to_int(op.in[0].shape[0]),
                       .classes = to_int(op.in[0].shape[1]),
                       .smoothing = op.as<XentAttrs>().label_smoothing};
-    return [a](const Operands& t) mutable {
+    return [a, mixed = is_mixed(op.in)](const Operands& t) mutable {
         a.p = t.input<float>(0);
         a.labels = t.input<std::int32_t>(1);
         a.weights = t.input<float>(2);
         a.dloss = t.input<float>(3);
+        a.partners = mixed ? t.input<std::int32_t>(4) : nullptr;
+        a.share = mixed ? t.input<float>(5) : nullptr;
         a.dx = t.out[0];
         softmax_xent_bwd(a, stream_of(t));
     };

@@ -6,6 +6,7 @@
 #include "engine/run/cuda/handwritten/kernels.hpp"
 #include "kernels/cast.hpp"
 #include "kernels/counters.hpp"
+#include "kernels/gradients.hpp"
 #include "kernels/optimizer.hpp"
 
 namespace fer::FER_PORT::handwritten {
@@ -28,9 +29,10 @@ struct Blocks {
     }
 };
 
+constexpr std::int64_t kPadding = 64;  // elements, at most, between neighbours
+
 /// Does every list place tensor k + 1 behind tensor k, all at the same distance?
 bool adjacent(const Blocks& blocks, std::size_t k) {
-    constexpr std::int64_t kPadding = 64;
     for (std::size_t l = 0; l < blocks.lists.size(); ++l) {
         const std::int64_t distance = blocks.distance(l, k);
         if (distance != blocks.distance(0, k) || distance < blocks.counts[k] ||
@@ -120,15 +122,74 @@ Kernel update_rmsprop(const OpDesc& op) {
     });
 }
 
-/// (value...; average...)
-Kernel average(const OpDesc& op) {
+std::vector<std::int64_t> counts_of(std::span<const TensorInfo> tensors) {
     std::vector<std::int64_t> counts;
-    for (const TensorInfo& info : op.in) {
+    for (const TensorInfo& info : tensors) {
         counts.push_back(info.shape.count());
     }
-    return [counts, decay = op.as<ScalarAttrs>().value](const Operands& t) {
-        over_blocks({{t.in, t.state}, counts}, [&](const std::vector<void*>& at, std::int64_t count) {
-            port::ema({static_cast<float*>(at[0]), static_cast<float*>(at[1]), count, decay}, stream_of(t));
+    return counts;
+}
+
+/// (value...[, clock]; average...)
+Kernel average(const OpDesc& op) {
+    return [counts = counts_of(op.state), decay = op.as<ScalarAttrs>().value,
+            warms_up = ema_warms_up(op)](const Operands& t) {
+        const auto* clock = warms_up ? t.input<std::int64_t>(counts.size()) : nullptr;
+        over_blocks(
+            {{t.in.first(counts.size()), t.state}, counts}, [&](const std::vector<void*>& at, std::int64_t count) {
+                port::ema({static_cast<float*>(at[0]), static_cast<float*>(at[1]), count, decay, clock}, stream_of(t));
+            });
+    };
+}
+
+/// The rate of this update.
+Kernel follow_schedule(const OpDesc& op) {
+    return [schedule = op.as<Schedule>()](const Operands& t) {
+        scheduled_rate({t.input<float>(0), t.input<std::int64_t>(1), t.output<float>(0), schedule}, stream_of(t));
+    };
+}
+
+/// (; gradient..., sum..., images, clock)
+Kernel add_up(const OpDesc& op) {
+    const std::size_t tensors = op.state.size() / 2 - 1;
+    const auto& attrs = op.as<AccumulateAttrs>();
+    return [counts = counts_of(std::span(op.state).first(tensors)), batch = static_cast<float>(attrs.batch),
+            take = attrs.take](const Operands& t) {
+        const std::size_t n = counts.size();
+        auto* images = t.updated<float>(2 * n);
+        over_blocks(
+            {{t.state.first(n), t.state.subspan(n, n)}, counts}, [&](const std::vector<void*>& at, std::int64_t count) {
+                port::accumulate({static_cast<float*>(at[0]), static_cast<float*>(at[1]), count, images, batch, take},
+                                 stream_of(t));
+            });
+        accumulated({images, t.updated<std::int64_t>(2 * n + 1), batch, take}, stream_of(t));
+    };
+}
+
+/// Of every block at most as many sums as its tensors have on their own.
+std::int64_t clip_workspace(const OpDesc& op) {
+    std::size_t bytes = 0;
+    for (const TensorInfo& info : op.state) {
+        bytes += gradient_squares_workspace(info.shape.count() + kPadding);
+    }
+    return static_cast<std::int64_t>(bytes);
+}
+
+Kernel clip(const OpDesc& op) {
+    return [counts = counts_of(op.state), attrs = op.as<ClipAttrs>(), scaled = !op.in.empty()](const Operands& t) {
+        const auto* scale = scaled ? t.input<LossScale>(0) : nullptr;
+        auto* const sums = static_cast<double*>(t.workspace);
+        int parts = 0;
+        const Blocks blocks{{t.state}, counts};
+        if (attrs.norm > 0) {
+            over_blocks(blocks, [&](const std::vector<void*>& at, std::int64_t count) {
+                gradient_squares({static_cast<float*>(at[0]), count, sums + parts}, stream_of(t));
+                parts += static_cast<int>(gradient_squares_workspace(count) / sizeof(double));
+            });
+        }
+        over_blocks(blocks, [&](const std::vector<void*>& at, std::int64_t count) {
+            port::clip_gradients({static_cast<float*>(at[0]), count, sums, parts, attrs.norm, attrs.value, scale},
+                                 stream_of(t));
         });
     };
 }
@@ -139,11 +200,7 @@ Kernel read_scale(const OpDesc&) {
 }
 
 Kernel look_for_overflow(const OpDesc& op) {
-    std::vector<std::int64_t> counts;
-    for (const TensorInfo& info : op.in) {
-        counts.push_back(info.shape.count());
-    }
-    return [counts](const Operands& t) {
+    return [counts = counts_of(op.in)](const Operands& t) {
         over_blocks({{t.in}, counts}, [&](const std::vector<void*>& at, std::int64_t count) {
             grads_check({static_cast<float*>(at[0]), count, t.updated<LossScale>(0)}, stream_of(t));
         });
@@ -170,6 +227,9 @@ constexpr std::array kAdam{Implementation{"handwritten", refusal, nullptr, updat
 constexpr std::array kSgd{Implementation{"handwritten", refusal, nullptr, update_sgd}};
 constexpr std::array kRmsProp{Implementation{"handwritten", refusal, nullptr, update_rmsprop}};
 constexpr std::array kEma{Implementation{"handwritten", refusal, nullptr, average}};
+constexpr std::array kSchedule{Implementation{"handwritten", refusal, nullptr, follow_schedule}};
+constexpr std::array kAccumulate{Implementation{"handwritten", refusal, nullptr, add_up}};
+constexpr std::array kClip{Implementation{"handwritten", refusal, clip_workspace, clip}};
 constexpr std::array kReadScale{Implementation{"handwritten", refusal, nullptr, read_scale}};
 constexpr std::array kCheck{Implementation{"handwritten", refusal, nullptr, look_for_overflow}};
 constexpr std::array kAdjust{Implementation{"handwritten", refusal, nullptr, adjust_scale}};
@@ -178,6 +238,9 @@ constexpr std::array kAdvance{Implementation{"handwritten", refusal, nullptr, mo
 
 }  // namespace
 
+List schedule() { return kSchedule; }
+List accumulate() { return kAccumulate; }
+List clip_gradients() { return kClip; }
 List adam() { return kAdam; }
 List sgd() { return kSgd; }
 List rmsprop() { return kRmsProp; }
