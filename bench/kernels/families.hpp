@@ -13,6 +13,6 @@ void add_elementwise(Cases& cases, const Layers& layers);   // relu_*, add_fwd, 
 void add_pools(Cases& cases, const Layers& layers);         // max_pool_*, avg_pool_*, global_avg_pool_*
 void add_images(Cases& cases, const Layers& layers);        // gather, augment, image_batch, rescale, ...
 void add_losses(Cases& cases, const Layers& layers);        // softmax_*, l2_*, fill, metrics, advance
-void add_optimizers(Cases& cases, const Layers& layers);    // adam, sgd, rmsprop, ema, loss scaling
+void add_optimizers(Cases& cases, const Layers& layers);    // adam, sgd, rmsprop, ema, loss scaling, clipping
 
 }  // namespace fer::FER_PORT

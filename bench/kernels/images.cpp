@@ -1,6 +1,7 @@
 #include "bench/kernels/images.hpp"
 
 #include "bench/kernels/families.hpp"
+#include "kernels/mixup.hpp"
 
 namespace fer::FER_PORT {
 namespace {
@@ -56,6 +57,23 @@ Case augment_case(const Batch& b, const Arithmetic& how) {
                                    .c = 1,
                                    .augmentation = kAugmentation,
                                    .to = type});
+    };
+    return c;
+}
+
+Case mixup_case(const Batch& b) {
+    Case c = start("mixup", kF32, b.where, fmt::format("{}x{}", b.n, b.pixels()), false);
+    c.prepare = [b](Memory& m) {
+        const std::int64_t count = std::int64_t{b.n} * b.pixels();
+        return launch_of(mixup, {.x = m.floats(count),
+                                 .labels = m.labels(b.n, 7),
+                                 .clock = m.of<std::int64_t>({1, 4, 0, 0}),
+                                 .y = m.output_floats(count),
+                                 .partners = static_cast<std::int32_t*>(m.output(std::int64_t{b.n} * 4, DType::kU8)),
+                                 .share = m.output_floats(b.n),
+                                 .n = b.n,
+                                 .pixels = b.pixels(),
+                                 .alpha = 0.3f});
     };
     return c;
 }
@@ -123,6 +141,7 @@ void add_images(Cases& cases, const Layers& layers) {
         const Shape& x = at.op.out[0].shape;
         const Batch b{at.where, layers.full() ? 28709 : 64, as_int(x[0]), as_int(x[1]), as_int(x[2])};
         cases.add(gather_case(b));
+        cases.add(mixup_case(b));
         for (const Arithmetic& how : kStorage) {
             cases.add(batch_case(b, how, true));
             cases.add(batch_case(b, how, false));

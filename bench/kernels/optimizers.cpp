@@ -1,4 +1,5 @@
 #include "bench/kernels/families.hpp"
+#include "kernels/gradients.hpp"
 #include "kernels/optimizer.hpp"
 
 namespace fer::FER_PORT {
@@ -76,6 +77,62 @@ void add_rest(Cases& cases, const Layers::Block& block) {
     cases.add(g);
 }
 
+/// Between the backward pass and the optimizer.
+void add_gradients(Cases& cases, const Layers::Block& block) {
+    const std::int64_t count = block.parameters;
+    Case a = start("accumulate", kF32, block.network, count);
+    a.prepare = [count](Memory& m) {
+        return launch_of(accumulate, {.grads = m.updated_floats(count),
+                                      .sums = m.updated_floats(count),
+                                      .count = count,
+                                      .images = m.of<float>({64}),
+                                      .batch = 64,
+                                      .take = true});
+    };
+    cases.add(a);
+
+    const auto parts = static_cast<std::int64_t>(gradient_squares_workspace(count) / sizeof(double));
+    Case s = start("gradient_squares", kF32, block.network, count);
+    s.prepare = [count, parts](Memory& m) {
+        auto* sums = static_cast<double*>(m.output(parts * 8, DType::kU8));
+        return launch_of(gradient_squares, {.grads = m.floats(count), .count = count, .sums = sums});
+    };
+    cases.add(s);
+
+    Case c = start("clip_gradients", kF32, block.network, count);
+    c.prepare = [count, parts](Memory& m) {
+        return launch_of(clip_gradients, {.grads = m.updated_floats(count),
+                                          .count = count,
+                                          .sums = m.of<double>(std::vector<double>(static_cast<std::size_t>(parts), 4)),
+                                          .parts = as_int(parts),
+                                          .norm = 0x1p-3f,
+                                          .value = 0});
+    };
+    c.exact = false;  // a root and a quotient
+    cases.add(c);
+}
+
+void add_counters(Cases& cases) {
+    Case s = start("scheduled_rate", kF32, "step", 1);
+    s.prepare = [](Memory& m) {
+        return launch_of(scheduled_rate, {.rate = m.of<float>({kRate}),
+                                          .clock = m.of<std::int64_t>({1, 4, 0, 0}),
+                                          .y = m.output_floats(1),
+                                          .schedule = {ScheduleKind::kOneCycle, 100, 0.3, 0.04, 0}});
+    };
+    s.exact = false;
+    cases.add(s);
+
+    Case a = start("accumulated", kF32, "step", 1);
+    a.prepare = [](Memory& m) {
+        return launch_of(accumulated, {.images = m.updated_of<float>({64}),
+                                       .clock = m.updated_of<std::int64_t>({1, 4, 0, 0}),
+                                       .batch = 64,
+                                       .take = false});
+    };
+    cases.add(a);
+}
+
 }  // namespace
 
 void add_optimizers(Cases& cases, const Layers& layers) {
@@ -84,7 +141,9 @@ void add_optimizers(Cases& cases, const Layers& layers) {
             add_updates(cases, block, how);
         }
         add_rest(cases, block);
+        add_gradients(cases, block);
     }
+    add_counters(cases);
     Case u = start("loss_scale_update", kF32, "step", 1);
     u.prepare = [](Memory& m) {
         return launch_of(loss_scale_update, {.state = m.updated_of<LossScale>({LossScale{.good = 1999}})});

@@ -9,7 +9,20 @@ namespace fer::test {
 namespace {
 
 constexpr int kStepsPerEpoch = 4;
-constexpr int kSteps = 12;
+
+/// FER_RESUME_EPOCHS=10 cuts a run of forty steps at every one of them.
+int epochs() {
+    const char* given = std::getenv("FER_RESUME_EPOCHS");
+    return given == nullptr ? 3 : std::atoi(given);
+}
+const int kSteps = kStepsPerEpoch * epochs();
+
+Config long_config() {
+    Config config = eventful_config();
+    config.train.epochs = epochs();
+    config.early_stopping.patience = epochs();
+    return config;
+}
 
 TEST(Resume, SameSeedSameBytesOtherSeedOtherBytes) {
     const Threads two(2);  // whoever takes which share of the work
@@ -46,20 +59,20 @@ class ResumeAtStep : public ::testing::TestWithParam<int> {};
 TEST_P(ResumeAtStep, EndsAsIfNeverStopped) {
     const Threads one(1);
     const TemporaryFolder folder;
-    SmallRun whole(eventful_config(), folder / "whole");
+    SmallRun whole(long_config(), folder / "whole");
     ASSERT_EQ(whole.run(), Outcome::kFinished);
     ASSERT_EQ(whole.watcher.steps, kSteps);
     ASSERT_LT(whole.progress().history.back().learning_rate, 1e-2f) << "nothing happened between the epochs";
 
     const int stop_after = GetParam();
     {
-        SmallRun first(eventful_config(), folder / "parts");
+        SmallRun first(long_config(), folder / "parts");
         first.watcher.stop_after = stop_after;
         ASSERT_EQ(first.run(), stop_after == kSteps ? Outcome::kFinished : Outcome::kInterrupted);
         EXPECT_EQ(first.watcher.steps, stop_after);
         EXPECT_EQ(first.progress().epoch, stop_after / kStepsPerEpoch);
     }
-    SmallRun second(eventful_config(), folder / "parts");
+    SmallRun second(long_config(), folder / "parts");
     second.resume();
     EXPECT_EQ(second.run(), Outcome::kFinished);
     EXPECT_EQ(second.watcher.steps, kSteps - stop_after);
@@ -72,9 +85,9 @@ INSTANTIATE_TEST_SUITE_P(EveryStep, ResumeAtStep, ::testing::Range(1, kSteps + 1
 TEST(Resume, StoppedAgainAndAgain) {
     const Threads one(1);
     const TemporaryFolder folder;
-    SmallRun(eventful_config(), folder / "whole").run();
+    SmallRun(long_config(), folder / "whole").run();
     for (int process = 0; process < kSteps; ++process) {
-        SmallRun run(eventful_config(), folder / "parts");
+        SmallRun run(long_config(), folder / "parts");
         if (process > 0) {
             run.resume();
         }
