@@ -60,7 +60,7 @@ constexpr std::array kSettings{
     Setting{"optimizer.rho",          "",             "RMSprop",                                                  FER_FIELD(optimizer.rho), 0, 0.999999},
     Setting{"optimizer.global_clipnorm", "",          "longest that all gradients together may be; 0: any",       FER_FIELD(optimizer.global_clipnorm), 0, 1e9},
     Setting{"optimizer.clipvalue",    "",             "largest a gradient may be; 0: any",                        FER_FIELD(optimizer.clipvalue), 0, 1e9},
-    Setting{"schedule.name",          "--schedule",   "how the learning rate moves from update to update",        FER_FIELD(schedule.name), -kInf, kInf, "none|cosine|one_cycle"},
+    Setting{"schedule.name",          "--schedule",   "how the learning rate moves",                              FER_FIELD(schedule.name), -kInf, kInf, "none|cosine|one_cycle"},
     Setting{"schedule.warmup",        "",             "share of the training in which it rises to optimizer.lr",  FER_FIELD(schedule.warmup), 0, 0.99},
     Setting{"schedule.start",         "",             "factor on optimizer.lr at the first update",               FER_FIELD(schedule.start), 0, 1},
     Setting{"schedule.end",           "",             "factor on optimizer.lr at the last update",                FER_FIELD(schedule.end), 0, 1},

@@ -150,6 +150,15 @@ TEST_F(CheckpointTest, AFileWithoutACardIsNotOurs) {
     }
 }
 
+TEST_F(CheckpointTest, AFileOfANewerProgramIsRefused) {
+    std::map<std::string, std::string> metadata = card_metadata(SmallRun::card());
+    std::string& card = metadata.at("fer.model");
+    card.replace(card.find("\"format\":1"), 10, "\"format\":2");
+    write_safetensors(folder_ / "newer", {}, metadata);
+    EXPECT_THAT(error_of<DataError>([&] { read_card(SafetensorsFile(folder_ / "newer"), "newer"); }),
+                HasSubstr("newer was written by a newer fer / it is of format 2"));
+}
+
 TEST_F(CheckpointTest, StateComesBack) {
     Config config = eventful_config();
     SmallRun run(config, folder_ / "eventful");
