@@ -13,7 +13,7 @@ struct ScheduledRate {
     const float* rate;
     const std::int64_t* clock;  // clock.hpp: step and held
     float* y;
-    Schedule schedule;
+    fer::Schedule schedule;  // the emulator has one of its own
 };
 void scheduled_rate(const ScheduledRate& a, cudaStream_t stream);
 

@@ -136,7 +136,7 @@ TEST_P(Networks, MatchKerasInFloat32) {
     Comparison<float>(GetParam(), cpu_device(), float_network(GetParam().name), "on").run(3);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Networks, ::testing::ValuesIn(small_models()), test_name);
+INSTANTIATE_TEST_SUITE_P(All, Networks, ::testing::ValuesIn(reference_models()), test_name);
 
 // The naive reference in float64, where kinks and rounding play no part: indexing and formulas alone.
 #ifndef FER_CHECKED

@@ -13,9 +13,9 @@ test::Tensor floats(const DeviceArray<float>& array) {
 }
 
 TEST(ScheduledRateKernel, FollowsTheScheduleOfTheUpdates) {
-    for (const Schedule& schedule :
-         {Schedule{}, Schedule{ScheduleKind::kCosine, 100, 0.2, 0.1, 0.01},
-          Schedule{ScheduleKind::kCosine, 10, 0, 1, 0}, Schedule{ScheduleKind::kOneCycle, 100, 0.3, 0.04, 0.001}}) {
+    for (const fer::Schedule& schedule : {fer::Schedule{}, fer::Schedule{ScheduleKind::kCosine, 100, 0.2, 0.1, 0.01},
+                                          fer::Schedule{ScheduleKind::kCosine, 10, 0, 1, 0},
+                                          fer::Schedule{ScheduleKind::kOneCycle, 100, 0.3, 0.04, 0.001}}) {
         for (const std::int64_t step : {0, 1, 15, 20, 29, 30, 60, 98, 99, 100, 5000}) {
             SCOPED_TRACE(fmt::format("kind {} step {}", static_cast<int>(schedule.kind), step));
             const DeviceArray<float> rate(std::vector<double>{0.1}), y(1);

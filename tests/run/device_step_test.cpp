@@ -63,9 +63,20 @@ protected:
     }
 };
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DeviceStep);
-INSTANTIATE_TEST_SUITE_P(All, DeviceStep,
-                         ::testing::Combine(::testing::ValuesIn(devices()), ::testing::ValuesIn(networks())),
-                         case_name);
+
+/// Our own two are left to a GPU: they have the layers of residual_cnn, and on the emulator they take a minute.
+std::vector<Case> every_case() {
+    std::vector<Case> list;
+    for (const std::string_view name : devices()) {
+        for (const models::Model& model : networks()) {
+            if (name != "emulated" || !model.name.starts_with("fer_")) {
+                list.emplace_back(name, model);
+            }
+        }
+    }
+    return list;
+}
+INSTANTIATE_TEST_SUITE_P(All, DeviceStep, ::testing::ValuesIn(every_case()), case_name);
 
 TEST_P(DeviceStep, Float32FollowsTheReference) {
     StepRunner got = guarded(small());
@@ -113,9 +124,13 @@ StepRunner start(StepRunner runner, Precision precision) {
     return runner;
 }
 
-/// 0.999, but for the residual network, where a sum in another order turns a decision every now and then: 0.98727 in
-/// bf16 and 0.99895 in fp16 measured on the emulator; the others reach 0.9993 and more.
+/// 0.999, but for the residual networks, where a sum in another order turns a decision every now and then: 0.98727 in
+/// bf16 and 0.99895 in fp16 measured for residual_cnn on the emulator, 0.99315, 0.99667 and in tf32 0.99831 for
+/// fer_best; the others reach 0.9993 and more.
 double least_cosine(std::string_view network, Precision precision) {
+    if (network.starts_with("fer_")) {
+        return precision == Precision::kBf16 ? 0.98 : 0.995;
+    }
     if (network == "residual_cnn" && precision != Precision::kTf32) {
         return precision == Precision::kBf16 ? 0.98 : 0.998;
     }

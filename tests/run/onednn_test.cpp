@@ -184,6 +184,14 @@ TEST_F(OneDnn, RefusalsAreSentences) {
     EXPECT_EQ(cpu_implementation(OpKind::kConv2dDgrad, "onednn_turned")
                   .refuses(describe_op(OpKind::kConv2dDgrad, stride2, {dy, w32})),
               "stride is not 1");
+    const auto strided_pixel = [&](std::int64_t channels) {
+        const ConvAttrs attrs{.stride = 2, .kernel = {1, 1, channels, 4}};
+        return refusal(OpKind::kConv2dWgrad,
+                       describe_op(OpKind::kConv2dWgrad, attrs,
+                                   {integer_tensor({1, 4, 4, channels}, 1), integer_tensor({1, 2, 2, 4}, 2)}));
+    };
+    EXPECT_THAT(strided_pixel(8).value_or(""), ::testing::HasSubstr("depend on the threads' timing"));
+    EXPECT_EQ(strided_pixel(16), std::nullopt);
     const Tensor none = integer_tensor({0, 4}, 1), kernel = integer_tensor({4, 2}, 2);
     EXPECT_EQ(refusal(OpKind::kDense, describe_op(OpKind::kDense, DenseAttrs{}, {none, kernel})), "empty tensor");
 }

@@ -21,7 +21,7 @@ struct NetworkBounds {
 /// behind them the more they move. Adam divides each gradient by its own size, so a relative error of a tiny gradient
 /// is one of its update: updates carry 0.3.
 inline NetworkBounds float_network(std::string_view model) {
-    const bool residual = model == "residual_cnn";
+    const bool residual = model == "residual_cnn" || model.starts_with("fer_");
     const bool sensitive = residual || model == "separable_cnn";
     return {.inference_probabilities = 1e-6,
             .training_probabilities = residual ? 2e-4 : 2e-5,
