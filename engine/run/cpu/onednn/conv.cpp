@@ -189,7 +189,7 @@ Refusal refuse_weight_gradient(const OpDesc& op) {
     return refuse_unless_built(op, [](const OpDesc& o) { return weight_gradient(o, false); });
 }
 
-Implementation careful(Implementation implementation) {
+constexpr Implementation careful(Implementation implementation) {
     implementation.refuses = refuse_weight_gradient;
     return implementation;
 }
