@@ -11,6 +11,7 @@ constexpr int kThreads = 256;
 constexpr std::int64_t kTile = 16384;  // elements of one sum: 13 million weights leave 800 to add up
 
 __global__ void __launch_bounds__(32) scheduled_rate_kernel(ScheduledRate a) {
+    wait_for_previous();
     if (threadIdx.x == 0) {
         const std::int64_t update = a.clock[kStepWord] - a.clock[kHeldWord];
         *a.y = static_cast<float>(static_cast<double>(*a.rate) * schedule_factor(a.schedule, update));
@@ -18,6 +19,7 @@ __global__ void __launch_bounds__(32) scheduled_rate_kernel(ScheduledRate a) {
 }
 
 __global__ void __launch_bounds__(kThreads) accumulate_kernel(Accumulate a) {
+    wait_for_previous();
     const auto count = static_cast<unsigned>(a.count);
     const float all = *a.images + a.batch;
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {
@@ -30,6 +32,7 @@ __global__ void __launch_bounds__(kThreads) accumulate_kernel(Accumulate a) {
 }
 
 __global__ void __launch_bounds__(32) accumulated_kernel(Accumulated a) {
+    wait_for_previous();
     if (threadIdx.x == 0) {
         *a.images = a.take ? 0.0f : *a.images + a.batch;
         a.clock[kHeldWord] += a.take ? 0 : 1;
@@ -37,6 +40,7 @@ __global__ void __launch_bounds__(32) accumulated_kernel(Accumulated a) {
 }
 
 __global__ void __launch_bounds__(kThreads) gradient_squares_kernel(GradientSquares a) {
+    wait_for_previous();
     FER_SHARED(double, shared, [kThreads / kWarp]);
     const std::int64_t begin = std::int64_t{blockIdx.x} * kTile;
     const std::int64_t end = begin + kTile < a.count ? begin + kTile : a.count;
@@ -65,6 +69,7 @@ FER_DEVICE float norm_factor(const ClipGradients& a, double scale, double* share
 }
 
 __global__ void __launch_bounds__(kThreads) clip_to_norm_kernel(ClipGradients a) {
+    wait_for_previous();
     FER_SHARED(double, shared, [kThreads / kWarp]);
     const double scale = a.scale == nullptr ? 1.0 : static_cast<double>(a.scale->scale);
     const float factor = norm_factor(a, scale, shared);
@@ -75,6 +80,7 @@ __global__ void __launch_bounds__(kThreads) clip_to_norm_kernel(ClipGradients a)
 }
 
 __global__ void __launch_bounds__(kThreads) clip_to_value_kernel(ClipGradients a) {
+    wait_for_previous();
     const float most = a.value * (a.scale == nullptr ? 1.0f : a.scale->scale);
     const auto count = static_cast<unsigned>(a.count);
     for (unsigned i = grid_thread(); i < count; i += grid_threads()) {

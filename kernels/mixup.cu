@@ -23,6 +23,7 @@ FER_DEVICE float draw_share(const Mixup& a, unsigned image) {
 }
 
 __global__ void __launch_bounds__(kThreads) mixup_kernel(Mixup a) {
+    wait_for_previous();
     FER_SHARED(float, share);
     const unsigned image = blockIdx.x;
     if (threadIdx.x == 0) {
