@@ -139,39 +139,38 @@ TYPED_TEST(SoftmaxXentKernel, MatchesReference) {
 
 TYPED_TEST(SoftmaxXentKernel, MixedLabelsMatchReference) {
     for (const Shape& shape : kShapes) {
-        for (const float smoothing : {0.0f, 0.125f}) {
-            SCOPED_TRACE(fmt::format("{} smoothing {}", shape.str(), smoothing));
-            const Problem<TypeParam> a(shape);
-            const Partners partners(a);
-            const test::OpResult want = partners.want(a, smoothing);
-            const Result<TypeParam> got = run(a, smoothing, &partners);
-            const test::Tolerance p = probability(a.classes, 12);
-            EXPECT_TRUE(test::close(got.p, want.out[1].values, p));
-            EXPECT_TRUE(test::close(got.loss, want.out[0].values, test::float_steps(32, 24)));
-            EXPECT_EQ(got.hits, want.out[2].values);
-            const double factor = 2 * 768.0 / a.n;  // largest weight, dloss and scale
-            const auto bound = stored_as<TypeParam>({factor * (p.absolute + 2 * p.relative), p.relative});
-            EXPECT_TRUE(test::close(got.dx, want.out[3].values, bound));
+        const float smoothing = shape[0] % 2 == 0 ? 0.125f : 0.0f;
+        SCOPED_TRACE(fmt::format("{} smoothing {}", shape.str(), smoothing));
+        const Problem<TypeParam> a(shape);
+        const Partners partners(a);
+        const test::OpResult want = partners.want(a, smoothing);
+        const Result<TypeParam> got = run(a, smoothing, &partners);
+        const test::Tolerance p = probability(a.classes, 12);
+        EXPECT_TRUE(test::close(got.p, want.out[1].values, p));
+        EXPECT_TRUE(test::close(got.loss, want.out[0].values, test::float_steps(32, 24)));
+        EXPECT_EQ(got.hits, want.out[2].values);
+        const double factor = 2 * 768.0 / a.n;  // largest weight, dloss and scale
+        const auto bound = stored_as<TypeParam>({factor * (p.absolute + 2 * p.relative), p.relative});
+        EXPECT_TRUE(test::close(got.dx, want.out[3].values, bound));
 
-            const DeviceArray<float> probabilities(want.out[1].values);
-            const DeviceArray<TypeParam> dx(a.x.size());
-            softmax_xent_bwd({.p = probabilities.get(),
-                              .labels = a.labels.get(),
-                              .weights = a.weights.get(),
-                              .partners = partners.labels.get(),
-                              .share = partners.share.get(),
-                              .dloss = a.dloss.get(),
-                              .loss_scale = a.scale.get(),
-                              .dx = dx.get(),
-                              .dtype = DTypeOf<TypeParam>::value,
-                              .n = a.n,
-                              .classes = a.classes,
-                              .smoothing = smoothing},
-                             nullptr);
-            EXPECT_TRUE(test::close(dx.doubles(), want.out[3].values, bound));
-            partners.labels.expect_unchanged();
-            partners.share.expect_unchanged();
-        }
+        const DeviceArray<float> probabilities(want.out[1].values);
+        const DeviceArray<TypeParam> dx(a.x.size());
+        softmax_xent_bwd({.p = probabilities.get(),
+                          .labels = a.labels.get(),
+                          .weights = a.weights.get(),
+                          .partners = partners.labels.get(),
+                          .share = partners.share.get(),
+                          .dloss = a.dloss.get(),
+                          .loss_scale = a.scale.get(),
+                          .dx = dx.get(),
+                          .dtype = DTypeOf<TypeParam>::value,
+                          .n = a.n,
+                          .classes = a.classes,
+                          .smoothing = smoothing},
+                         nullptr);
+        EXPECT_TRUE(test::close(dx.doubles(), want.out[3].values, bound));
+        partners.labels.expect_unchanged();
+        partners.share.expect_unchanged();
     }
 }
 
