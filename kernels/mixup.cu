@@ -1,6 +1,8 @@
 // Blending of images, one block row per image.
 #include "kernels/mixup.hpp"
 
+#include <algorithm>
+
 #include "engine/core/beta.hpp"
 #include "kernels/clock.hpp"
 #include "kernels/support.cuh"
