@@ -164,6 +164,12 @@ void Session::set_learning_rate(float rate) { variables_.write(kLearningRate, ra
 
 void Session::set_class_weights(std::span<const float> weights) { variables_.write(kClassWeights, weights); }
 
+void Session::images_changed() {
+    if (!runtime_.host_memory()) {
+        runtime_.upload(images_.data(), data_.pixels.data(), static_cast<std::int64_t>(data_.pixels.size()));
+    }
+}
+
 Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
     variables_.clear(kEvaluationMetrics);

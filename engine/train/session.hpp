@@ -56,6 +56,8 @@ public:
     void set_learning_rate(float rate);
     void set_class_weights(std::span<const float> weights);
 
+    /// To be called when the caller has changed pixels of the data set; their number stays.
+    void images_changed();
     /// Inference on the given images in the given order.
     Evaluation evaluate(std::span<const std::int32_t> indices);
 
