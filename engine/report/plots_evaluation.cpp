@@ -49,7 +49,7 @@ Plot confusion_plot(const ConfusionMatrix& matrix, const std::string& name, bool
     return {.name = name,
             .caption = normalized ? "The same as shares of each true class: the diagonal is the recall."
                                   : "Rows are the true class, columns the predicted one.",
-            .height = 440,
+            .height = 480,
             .commands = fmt::format("{0}EOD\nunset key\nunset grid\nunset border\nset size ratio -1\n"
                                     "set lmargin {4}\nset rmargin 1\nset tmargin 0.5\nset bmargin {5}\n"
                                     "set xrange [-0.5:{1}]\nset yrange [{1}:-0.5]\n"

@@ -134,7 +134,7 @@ std::string confused(const SplitRecord& split, const ConfusionMatrix& matrix) {
 }
 
 /// The accuracy as large as it deserves, with its interval on a scale from nothing to all.
-std::string hero(const SplitRecord& split, const Measured& m) {
+std::string hero(const Measured& m) {
     return fmt::format(
         "<div class=\"hero\"><div><p class=\"over\">accuracy</p><b>{}</b></div><div><div class=\"scale\">"
         "<i style=\"left:{:.2f}%;width:{:.2f}%\"></i><u style=\"left:{:.2f}%\"></u></div><span class=\"quiet\">{} of "
@@ -147,7 +147,7 @@ std::string hero(const SplitRecord& split, const Measured& m) {
 std::string evaluation(const RunReport& part, std::size_t index) {
     const SplitRecord& split = part.run.splits[index];
     const Measured m = measure(split);
-    std::string text = fmt::format("<h2>Evaluation: {}</h2>\n", escaped(title_of(split))) + hero(split, m);
+    std::string text = fmt::format("<h2>Evaluation: {}</h2>\n", escaped(title_of(split))) + hero(m);
     for (const std::string& warning : warnings_of(split)) {
         text += note(warning);
     }
