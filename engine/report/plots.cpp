@@ -46,7 +46,7 @@ std::string script_of(const std::vector<Plot*>& plots) {
 std::string number_at(std::string_view text, std::size_t& at) {
     at = text.find_first_of("0123456789", at);
     const std::size_t end = text.find_first_not_of("0123456789", at);
-    const std::string digits(text.substr(at, end - at));
+    std::string digits(text.substr(at, end - at));
     at = end;
     return digits;
 }

@@ -34,7 +34,7 @@ void take(const cv::Mat& bgr, Picture& picture) {
 }
 
 /// Within the picture, the largest first; a detector may reach over the edge.
-std::vector<FaceBox> tidy(std::vector<cv::Rect> found, const Picture& picture) {
+std::vector<FaceBox> tidy(const std::vector<cv::Rect>& found, const Picture& picture) {
     std::vector<FaceBox> boxes;
     for (const cv::Rect& rect : found) {
         const cv::Rect inside = rect & cv::Rect(0, 0, picture.width, picture.height);
@@ -62,7 +62,7 @@ public:
         cv::cvtColor(bgr_of(picture), gray, cv::COLOR_BGR2GRAY);
         std::vector<cv::Rect> found;
         classifier_.detectMultiScale(gray, found, 1.1, 5, 0, cv::Size(50, 50));
-        return tidy(std::move(found), picture);
+        return tidy(found, picture);
     }
 
 private:
@@ -97,7 +97,7 @@ public:
             const auto at = [&](int k) { return static_cast<int>(std::lround(faces.at<float>(i, k))); };
             found.emplace_back(at(0), at(1), at(2), at(3));
         }
-        return tidy(std::move(found), picture);
+        return tidy(found, picture);
     }
 
 private:
@@ -106,7 +106,7 @@ private:
 
 class Capture : public Frames {
 public:
-    explicit Capture(cv::VideoCapture capture) : capture_(std::move(capture)) {}
+    explicit Capture(const cv::VideoCapture& capture) : capture_(capture) {}  // a handle
 
     bool next(Picture& picture) override {
         cv::Mat frame;
@@ -204,7 +204,7 @@ public:
         if (!capture.isOpened() && !capture.open(path.string(), cv::CAP_OPENCV_MJPEG)) {
             throw DataError(fmt::format("{}: not a video that OpenCV reads", path.string()));
         }
-        return std::make_unique<Capture>(std::move(capture));
+        return std::make_unique<Capture>(capture);
     }
     std::unique_ptr<Frames> camera(int index) const override {
         const std::string device = fmt::format("/dev/video{}", index);
@@ -214,7 +214,7 @@ public:
                 .because(fs::exists(device) ? device + " is there, but gives no pictures" : device + " does not exist")
                 .try_this("ls /dev/video* shows the cameras there are; a video file works without one");
         }
-        return std::make_unique<Capture>(std::move(capture));
+        return std::make_unique<Capture>(capture);
     }
     std::unique_ptr<VideoWriter> write_video(const fs::path& path, int width, int height,
                                              double per_second) const override {
