@@ -42,7 +42,7 @@ protected:
     std::string run(const std::string& arguments, int width) const {
         const std::string out = (folder_ / "out").string();
         const std::string line = fmt::format(
-            "HOME='{0}' timeout 60 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars "
+            "HOME='{0}' timeout 120 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars "
             "--allow-file-access-from-files --user-data-dir='{0}/profile' --window-size={1},{2} {3} "
             "'file://{0}/{1}.html' >'{4}' 2>/dev/null </dev/null",
             folder_.path().string(), width, kTall, arguments, out);
