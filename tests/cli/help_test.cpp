@@ -23,10 +23,12 @@ TEST_P(Help, FitsOnAScreen) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
-                         ::testing::Values("", "train", "evaluate", "predict", "report", "summary", "plan", "data",
-                                           "data info", "data preview", "data export", "recipe", "recipe list",
-                                           "recipe show", "doctor"),
+                         ::testing::Values("", "train", "evaluate", "predict", "summary", "plan", "data", "data info",
+                                           "data preview", "data export", "recipe", "recipe list", "recipe show",
+                                           "doctor"),
                          [](const auto& at) { return fmt::format("Case{}", at.index); });
+
+INSTANTIATE_TEST_SUITE_P(Report, Help, ::testing::Values("report"));
 
 using Look = ProgramTest;
 
