@@ -120,6 +120,12 @@ Session::Session(const ModelBuilder& model, const StepOptions& options, const Da
     }
 }
 
+void Session::images_changed() {
+    if (!runtime_.host_memory()) {
+        runtime_.upload(images_.data(), data_.pixels.data(), static_cast<std::int64_t>(data_.pixels.size()));
+    }
+}
+
 void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor) {
     FER_CHECK(static_cast<std::int64_t>(order.size()) <= data_.size(), "{} images asked of a data set of {}",
               order.size(), data_.size());
@@ -163,12 +169,6 @@ void Session::clear_training_metrics() { variables_.clear(kMetrics); }
 void Session::set_learning_rate(float rate) { variables_.write(kLearningRate, rate); }
 
 void Session::set_class_weights(std::span<const float> weights) { variables_.write(kClassWeights, weights); }
-
-void Session::images_changed() {
-    if (!runtime_.host_memory()) {
-        runtime_.upload(images_.data(), data_.pixels.data(), static_cast<std::int64_t>(data_.pixels.size()));
-    }
-}
 
 Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
