@@ -46,6 +46,11 @@ pictures() {
         "$fer" data export synthetic:35 --seed 1 --count 14 --out "$out/faces" &&
         note=$out/faces.png
 }
+report() {
+    "$fer" predict "$run" --sample 10 --grid "$out/sample.png" &&
+        "$fer" report "$run" &&
+        note=$run/report.html
+}
 predict() {
     "$fer" predict "$run" "$out/faces" | tee "$out/predictions.txt" &&
         note="$(wc -l <"$out/predictions.txt") faces, $out/predictions.txt"
@@ -58,7 +63,7 @@ check() {
 }
 
 echo "fer quickstart in $PWD"
-for name in packages configure build train evaluate pictures predict check; do
+for name in packages configure build train evaluate pictures predict report check; do
     step "$name" "$name" || exit 1
 done
 
@@ -67,9 +72,9 @@ cat <<END
 Done in $SECONDS s. All of it lies in $PWD:
   programs      $fer, $(dirname "$fer")/fer-bench
   run           $run (config.toml, run.json, results.csv, weights/)
-  report        $run/eval/test/classification_report.txt, confusion_matrix.csv, metrics.json
+  report        $run/report.html, to be looked at in a browser; its figures in $run/eval/test/
   predictions   $run/eval/test/predictions.csv (the test faces), $out/predictions.txt (the new ones)
-  pictures      $out/faces.png, $out/faces/
+  pictures      $out/faces.png, $out/faces/, $out/sample.png
   logs          build/quickstart/
 Next, on FER2013 (a folder with train/ and test/, or the zip of it):
   $fer train --recipe simpler_cnn --data fer2013.zip

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Installs what is missing to build fer, or to test it, on Debian 12; nothing if all is there.
+# Installs what is missing to build fer, to have it find faces in pictures and videos, or to test all of it, on Debian 12;
+# nothing if all is there.
 #
-#     bash tools/setup.sh [build|test]
+#     bash tools/setup.sh [build|opencv|test]
 set -euo pipefail
 
 build=(g++ cmake ninja-build ccache pkg-config libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfmt-dev
-    libspdlog-dev libdnnl-dev libzip-dev libhdf5-dev libcurl4-openssl-dev libssl-dev libturbojpeg0-dev libpng-dev zlib1g-dev libtbb-dev)
-test=(git libgtest-dev libgmock-dev libbenchmark-dev libboost-context-dev clang-format clang-tidy shellcheck)
+    libspdlog-dev libdnnl-dev libzip-dev libhdf5-dev libcurl4-openssl-dev libssl-dev libturbojpeg0-dev libpng-dev zlib1g-dev libtbb-dev gnuplot-nox)
+opencv=(libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libopencv-videoio-dev libopencv-objdetect-dev opencv-data)
+test=(git libgtest-dev libgmock-dev libbenchmark-dev libboost-context-dev clang-format clang-tidy shellcheck chromium)
 
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;
-test) wanted=("${build[@]}" "${test[@]}") ;;
+opencv) wanted=("${build[@]}" "${opencv[@]}") ;;
+test) wanted=("${build[@]}" "${opencv[@]}" "${test[@]}") ;;
 *)
-    echo "setup.sh: unknown argument '$1'; one of build, test" >&2
+    echo "setup.sh: unknown argument '$1'; one of build, opencv, test" >&2
     exit 2
     ;;
 esac

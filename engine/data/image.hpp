@@ -37,7 +37,10 @@ GrayImage load_gray(const std::filesystem::path& path);
 /// Nearest neighbour by Pillow's rule: along each axis position 0.5 * in/out, then += in/out, accumulated in double.
 GrayImage resize_nearest(const GrayImage& image, int height, int width);
 
-/// Writes 8-bit grey (channels 1), RGB (3) or RGBA (4) pixels (h, w, c), atomically. Throws OutputError.
+/// A PNG file of 8-bit grey (channels 1), RGB (3) or RGBA (4) pixels (h, w, c).
+std::string encode_png(int width, int height, int channels, std::span<const std::uint8_t> pixels);
+
+/// encode_png to a file, atomically. Throws OutputError.
 void write_png(const std::filesystem::path& path, int width, int height, int channels,
                std::span<const std::uint8_t> pixels);
 

@@ -53,8 +53,7 @@ struct Encoder {
 
 }  // namespace
 
-void write_png(const std::filesystem::path& path, int width, int height, int channels,
-               std::span<const std::uint8_t> pixels) {
+std::string encode_png(int width, int height, int channels, std::span<const std::uint8_t> pixels) {
     FER_CHECK(channels == 1 || channels == 3 || channels == 4, "a PNG has 1, 3 or 4 channels, got {}", channels);
     FER_CHECK(width >= 1 && height >= 1, "a PNG needs pixels, got {} x {}", width, height);
     const std::size_t stride = static_cast<std::size_t>(width) * static_cast<std::size_t>(channels);
@@ -68,11 +67,16 @@ void write_png(const std::filesystem::path& path, int width, int height, int cha
     Encoder encoder;
     if (!encoder.encode(width, height, colours, rows)) {
         if (encoder.out_of_memory) {
-            throw MemoryError(fmt::format("not enough memory to encode {}", path.string()));
+            throw MemoryError(fmt::format("not enough memory to encode {} x {} pixels as PNG", width, height));
         }
-        throw OutputError(fmt::format("cannot encode {} as PNG", path.string()));
+        throw OutputError(fmt::format("cannot encode {} x {} pixels as PNG", width, height));
     }
-    write_file(path, encoder.bytes);
+    return std::move(encoder.bytes);
+}
+
+void write_png(const std::filesystem::path& path, int width, int height, int channels,
+               std::span<const std::uint8_t> pixels) {
+    write_file(path, encode_png(width, height, channels, pixels));
 }
 
 }  // namespace fer

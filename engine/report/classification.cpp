@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/error.hpp"
 
@@ -121,6 +122,22 @@ std::string classification_report(const ConfusionMatrix& matrix) {
     return text;
 }
 
+std::string classification_json(const ConfusionMatrix& matrix) {
+    using Json = nlohmann::ordered_json;
+    const Scores scores = scores_of(matrix);
+    const auto row = [](const ClassScore& s) -> Json {
+        return {{"precision", s.precision}, {"recall", s.recall}, {"f1-score", s.f1}, {"support", s.support}};
+    };
+    Json json;
+    for (std::size_t c = 0; c < matrix.classes.size(); ++c) {
+        json[matrix.classes[c]] = row(scores.per_class[c]);
+    }
+    json["accuracy"] = scores.accuracy;
+    json["macro avg"] = row(scores.macro);
+    json["weighted avg"] = row(scores.weighted);
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 std::string confusion_table(const ConfusionMatrix& matrix) {
     const std::size_t width = widest(matrix.classes, 6);
     const std::size_t first = std::max<std::size_t>(width, 14);
@@ -181,24 +198,25 @@ Interval wilson(std::int64_t hits, std::int64_t total) {
     return {hits == 0 ? 0.0 : std::max(0.0, centre - half), hits == total ? 1.0 : std::min(1.0, centre + half)};
 }
 
-std::string most_confused(const ConfusionMatrix& matrix, int count) {
-    struct Mistake {
-        std::int64_t times;
-        std::size_t truth, predicted;
-    };
-    std::vector<Mistake> mistakes;
+std::vector<ConfusedPair> confused_pairs(const ConfusionMatrix& matrix, int count) {
+    std::vector<ConfusedPair> pairs;
     for (std::size_t t = 0; t < matrix.classes.size(); ++t) {
         for (std::size_t p = 0; p < matrix.classes.size(); ++p) {
             if (t != p && matrix.at(t, p) > 0) {
-                mistakes.push_back({matrix.at(t, p), t, p});
+                pairs.push_back({static_cast<int>(t), static_cast<int>(p), matrix.at(t, p)});
             }
         }
     }
-    std::ranges::stable_sort(mistakes, std::ranges::greater{}, &Mistake::times);
-    mistakes.resize(std::min(mistakes.size(), static_cast<std::size_t>(count)));
+    std::ranges::stable_sort(pairs, std::ranges::greater{}, &ConfusedPair::times);
+    pairs.resize(std::min(pairs.size(), static_cast<std::size_t>(count)));
+    return pairs;
+}
+
+std::string most_confused(const ConfusionMatrix& matrix, int count) {
     std::vector<std::string> texts;
-    for (const Mistake& m : mistakes) {
-        texts.push_back(fmt::format("{}->{} {}", matrix.classes[m.truth], matrix.classes[m.predicted], m.times));
+    for (const ConfusedPair& pair : confused_pairs(matrix, count)) {
+        texts.push_back(fmt::format("{}->{} {}", matrix.classes[static_cast<std::size_t>(pair.truth)],
+                                    matrix.classes[static_cast<std::size_t>(pair.predicted)], pair.times));
     }
     return fmt::format("{}", fmt::join(texts, ", "));
 }

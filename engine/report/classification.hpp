@@ -48,6 +48,9 @@ Scores scores_of(const ConfusionMatrix& matrix);
 /// right, for which sklearn prints "5.0".
 std::string classification_report(const ConfusionMatrix& matrix);
 
+/// sklearn.metrics.classification_report(output_dict=True) as JSON; supports are whole numbers.
+std::string classification_json(const ConfusionMatrix& matrix);
+
 /// Rows true, columns predicted, with headings; for terminals.
 std::string confusion_table(const ConfusionMatrix& matrix);
 /// A field of a CSV file: in quotes if it needs them.
@@ -62,7 +65,14 @@ struct Interval {
 };
 Interval wilson(std::int64_t hits, std::int64_t total);
 
-/// The `count` most frequent mistakes: "fear->sad 214, sad->neutral 190".
+/// A mistake and how often it was made.
+struct ConfusedPair {
+    int truth = 0, predicted = 0;
+    std::int64_t times = 0;
+};
+/// The `count` most frequent ones that happened at all; equal ones in the order of the matrix.
+std::vector<ConfusedPair> confused_pairs(const ConfusionMatrix& matrix, int count);
+/// The same in words: "fear->sad 214, sad->neutral 190".
 std::string most_confused(const ConfusionMatrix& matrix, int count);
 
 }  // namespace fer

@@ -120,6 +120,12 @@ Session::Session(const ModelBuilder& model, const StepOptions& options, const Da
     }
 }
 
+void Session::images_changed() {
+    if (!runtime_.host_memory()) {
+        runtime_.upload(images_.data(), data_.pixels.data(), static_cast<std::int64_t>(data_.pixels.size()));
+    }
+}
+
 void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor) {
     FER_CHECK(static_cast<std::int64_t>(order.size()) <= data_.size(), "{} images asked of a data set of {}",
               order.size(), data_.size());

@@ -40,6 +40,8 @@ public:
     const Variables& variables() const { return variables_; }
     const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }
     const StepOptions& options() const { return options_; }
+    /// To be called when the caller has changed pixels of the data set; their number stays.
+    void images_changed();
 
     /// Sets the images of the epoch, in training order, and the first one to take.
     void set_order(std::span<const std::int32_t> order, std::int64_t cursor = 0);

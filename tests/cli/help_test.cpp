@@ -28,11 +28,13 @@ INSTANTIATE_TEST_SUITE_P(Commands, Help,
                                            "recipe diff", "doctor"),
                          [](const auto& at) { return fmt::format("Case{}", at.index); });
 
+INSTANTIATE_TEST_SUITE_P(Report, Help, ::testing::Values("report"));
+
 using Look = ProgramTest;
 
 TEST_F(Look, HelpBeginsWithThreeExamples) {
     const Outcome help = ok("--help");
-    EXPECT_LE(lines(help.out).size(), 30u);
+    EXPECT_LE(lines(help.out).size(), 32u);
     for (const char* example : {"  fer train ", "  fer evaluate ", "  fer predict "}) {
         EXPECT_LT(help.out.find(example), help.out.find("Usage: ")) << example;
     }
@@ -116,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(
         Slip{"train --zzzzzzzzz", "fer train: unknown option '--zzzzzzzzz'", "try: fer train --help"},
         Slip{"train simpler_cnn custom_cnn", "fer train: unexpected argument 'custom_cnn'", "fer train --help"},
         Slip{"evaluate", "fer evaluate: run is required", "try: fer evaluate --help"},
-        Slip{"predict run", "fer predict: inputs is required", "try: fer predict --help"},
+        Slip{"report", "fer report: runs is required", "try: fer report --help"},
         Slip{"evaluate x --split tset", "--split: unknown value 'tset'; did you mean 'test'?", "--help"},
         Slip{"evaluate x --batch many", "--batch", "--help"},
         Slip{"train --lr", "fer train: --lr needs a value", "try: fer train --help"},
@@ -155,10 +157,13 @@ TEST_F(Look, NoGpuHere) {
 
 TEST_F(Look, DoctorLooksAtDevicesFoldersAndData) {
     const Outcome seen = ok("doctor --data synthetic:70");
-    for (const char* line :
-         {"ok    fer ", "ok    cpu ", "ok    runs ", "ok    data      synthetic:70: 56 train / 14 val / 14 test"}) {
+    for (const char* line : {"ok    fer ", "ok    cpu ", "ok    runs ", "    gnuplot   ", "    opencv    ",
+                             "ok    weights   ", "ok    data      synthetic:70: 56 train / 14 val / 14 test"}) {
         EXPECT_THAT(seen.out, HasSubstr(line));
     }
+    const Outcome bare = ok("doctor", {.environment = {{"FER_GNUPLOT", "/nowhere/gnuplot"}}});
+    EXPECT_THAT(bare.out, HasSubstr("warn  gnuplot   not installed: reports have tables, but no plots\n"
+                                    "                fix: apt-get install gnuplot-nox\n"));
     const Outcome lost = fer("doctor --data nowhere.zip");
     EXPECT_EQ(lost.status, 3);
     EXPECT_THAT(lost.out, HasSubstr("fail  data      no data at 'nowhere.zip'"));

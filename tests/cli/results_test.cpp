@@ -82,6 +82,43 @@ TEST_F(Results, EvaluateAgreesWithItsFiles) {
     }
 }
 
+// Printed, in metrics.json, in report.json, in the page, counted from predictions.csv: one number.
+TEST_F(Results, ThereIsOneAccuracy) {
+    const Outcome evaluation = ok("evaluate " + run_);
+    const Count count = recount(read(run_ + "/eval/test/predictions.csv"));
+    const double accuracy = static_cast<double>(count.hits) / static_cast<double>(count.rows);
+    EXPECT_EQ(ok("report " + run_).out, fmt::format("saved {0}/report.html, {0}/report.md, {0}/report.json\n", run_));
+    const auto report = read_json(run_ + "/report.json")["runs"][0]["evaluations"]["test"];
+    EXPECT_EQ(report["accuracy"], accuracy);
+    EXPECT_EQ(report["hits"], count.hits);
+    EXPECT_EQ(read_json(run_ + "/eval/test/metrics.json")["accuracy"], accuracy);
+    EXPECT_EQ(read_json(run_ + "/eval/test/classification_report.json")["accuracy"], accuracy);
+    EXPECT_THAT(evaluation.out, HasSubstr(fmt::format("\naccuracy {:.4f} ({} of 14)", accuracy, count.hits)));
+    EXPECT_THAT(read(run_ + "/report.html"), HasSubstr(fmt::format("<b>{:.2f} %</b>", 100 * accuracy)));
+    EXPECT_THAT(read(run_ + "/report.md"),
+                HasSubstr(fmt::format("Accuracy **{:.4f}** ({} of 14)", accuracy, count.hits)));
+}
+
+TEST_F(Results, EveryEvaluationIsRecorded) {
+    EXPECT_THAT(ok("evaluate " + run_).out,
+                HasSubstr("look 1 at these test images  (" + run_ + "/evaluations.jsonl)\n"));
+    ok("evaluate " + run_ + " --split validation");
+    EXPECT_THAT(ok("evaluate " + run_ + "/weights/last.safetensors --out there").out,
+                HasSubstr("look 2 at these test images"));
+    ok("predict " + run_ + " --sample 4 --grid grid.png");
+    const std::vector<std::string> rows = lines(read(run_ + "/evaluations.jsonl"));
+    ASSERT_EQ(rows.size(), 3u) << "a sample is of validation images and is no look";
+    const auto last = nlohmann::json::parse(rows[2]);
+    EXPECT_EQ(last["split"], "test");
+    EXPECT_EQ(last["images"], 14);
+    EXPECT_EQ(last["usage"], "PublicTest and PrivateTest");
+    EXPECT_EQ(last["chose_best_epoch"], false);
+    EXPECT_EQ(nlohmann::json::parse(rows[1])["chose_best_epoch"], true);
+    EXPECT_EQ(last["weights"], run_ + "/weights/last.safetensors");
+    EXPECT_EQ(last["weights_hash"].get<std::string>().size(), 16u);
+    EXPECT_EQ(read_json("there/metrics.json")["images"], 14);
+}
+
 TEST_F(Results, EvaluateGivesTheTrainersOwnFigures) {
     ok("evaluate " + run_ + " --split validation");
     const auto metrics = read_json(run_ + "/eval/validation/metrics.json");
@@ -106,6 +143,19 @@ TEST_F(Results, EvaluateAWeightsFileIntoAnotherFolder) {
     EXPECT_EQ(recount(read("there/predictions.csv")).rows, 7);
     EXPECT_FALSE(fs::exists(*this / (run_ + "/eval")));
     fails(9, "evaluate " + run_ + " --out " + run_ + "/run.json", "cannot create the folder");
+}
+
+TEST_F(Results, ViewsAreAveraged) {
+    const auto one = nlohmann::json::parse(ok("evaluate " + run_ + " --json --tta none").out);
+    EXPECT_FALSE(one.contains("tta"));
+    ok("evaluate " + run_ + " --tta flip_shift");
+    const Count count = recount(read(run_ + "/eval/test/predictions.csv"));
+    EXPECT_EQ(count.rows, 14);
+    const auto ten = read_json(run_ + "/eval/test/metrics.json");
+    EXPECT_EQ(ten["hits"], count.hits);
+    EXPECT_EQ(ten["tta"], "flip_shift");
+    EXPECT_NE(ten["loss"], one["loss"]);
+    fails(2, "evaluate " + run_ + " --tta flop", "did you mean 'flip'?");
 }
 
 TEST_F(Results, BatchSizeDoesNotMatter) {
@@ -166,7 +216,8 @@ TEST_F(Results, PredictResizesWhatHasAnotherSize) {
     face("small.png", 8);
     face("large.png", 300);
     face("same.png");
-    const auto list = nlohmann::json::parse(ok("predict " + run_ + " small.png large.png same.png --json").out);
+    const auto list =
+        nlohmann::json::parse(ok("predict " + run_ + " small.png large.png same.png --json --detector none").out);
     EXPECT_EQ(list[0]["emotions"], list[2]["emotions"]);
     EXPECT_EQ(list[1]["emotions"], list[2]["emotions"]);
 }
@@ -205,6 +256,30 @@ TEST_F(Results, PredictWithNothingReadableIsExitThree) {
     const Outcome json = fer("predict " + run_ + " text.png --json");
     EXPECT_EQ(json.status, 3);
     EXPECT_EQ(nlohmann::json::parse(json.out)[0]["status"], "unreadable");
+}
+
+TEST_F(Results, PredictASampleAsAGrid) {
+    const Outcome sample = ok("predict " + run_ + " --sample 7 --grid grid.png");
+    const std::vector<std::string> rows = lines(sample.out);
+    ASSERT_EQ(rows.size(), 9u);
+    int right = 0;
+    for (int i = 0; i < 7; ++i) {
+        EXPECT_THAT(
+            rows[static_cast<std::size_t>(i)],
+            MatchesRegex("train/[a-z]+/synthetic_[0-9]+  true [a-z]+  predicted [a-z]+ [01]\\.[0-9][0-9](  wrong)?"));
+        right += rows[static_cast<std::size_t>(i)].ends_with("wrong") ? 0 : 1;
+    }
+    EXPECT_EQ(rows[7], fmt::format("{} of 7 right", right));
+    const GrayImage grid = load_gray(*this / "grid.png");
+    EXPECT_GT(grid.width, 5 * 144);
+    EXPECT_GT(grid.height, 2 * 144);
+    EXPECT_EQ(ok("predict " + run_ + " --sample 7 --grid again.png").out.substr(0, 80), sample.out.substr(0, 80));
+    EXPECT_EQ(read("again.png"), read("grid.png"));
+    EXPECT_NE(ok("predict " + run_ + " --sample 7 --seed 1").out, sample.out);
+    fails(2, "predict " + run_ + " --sample 7 a.png", "leave 'a.png' out");
+    fails(2, "predict " + run_ + " --grid a.png", "nothing to look at");
+    fails(2, "predict " + run_, "nothing to look at");
+    fails(9, "evaluate " + run_ + " --out /proc/fer", "cannot create the folder");
 }
 
 TEST_F(Results, PredictNamesFilesThatAreNotUtf8) {

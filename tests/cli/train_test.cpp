@@ -80,6 +80,18 @@ TEST_F(Train, SaysItInPlainLinesWithoutATerminal) {
     }
 }
 
+// Keras 3's line, then images a second and memory; colours only where a terminal wants them.
+TEST_F(Train, SaysItAsKerasDoesOnATerminal) {
+    const Outcome train = ok(kTiny + " --epochs 1 --progress rich");
+    const std::size_t at = train.err.find("\r4/4 ");
+    ASSERT_NE(at, std::string::npos) << train.err;
+    EXPECT_THAT(train.err.substr(at, train.err.find('\n', at) - at),
+                ::testing::MatchesRegex("\r4/4 (━){20} [0-9]+s [0-9]+[mu]?s/step - accuracy: [0-9.]+ - loss: [0-9.]+ - "
+                                        "val_accuracy: [0-9.]+ - val_loss: [0-9.]+ - learning_rate: [0-9.e-]+ - "
+                                        "[0-9]+ img/s - [0-9.]+ [MG]B\033\\[K"));
+    EXPECT_EQ(train.err.find("\033[3"), std::string::npos) << "a colour in a file";
+}
+
 TEST_F(Train, QuietLeavesResultsAndErrors) {
     const Outcome train = ok(kTiny + " --epochs 1 --quiet");
     EXPECT_EQ(train.err, "");

@@ -9,6 +9,7 @@ cpp_files | xargs grep -Hn '^ *# *include *"' | awk -F: '
         may["engine/core"]    = ""
         may["engine/fetch"]   = "engine/core"
         may["engine/data"]    = "engine/core"
+        may["engine/vision"]  = "engine/core engine/data"
         may["engine/formats"] = "engine/core"
         may["engine/graph"]   = "engine/core"
         may["engine/plan"]    = "engine/core engine/graph"
@@ -18,7 +19,7 @@ cpp_files | xargs grep -Hn '^ *# *include *"' | awk -F: '
         may["engine/report"]  = "engine/core engine/graph engine/data engine/formats engine/train"
         may["kernels"]        = "engine/core"
         may["models"]         = "engine/core engine/graph"
-        may["tools"]          = "engine/core engine/graph engine/plan engine/run engine/data engine/formats engine/train engine/report engine/interchange engine/fetch models"
+        may["tools"]          = "engine/core engine/graph engine/plan engine/run engine/data engine/vision engine/formats engine/train engine/report engine/interchange engine/fetch models"
         may["bench"]          = may["tools"] " kernels"
         may["tests"]          = may["tools"] " kernels tools bench"
         status = 0

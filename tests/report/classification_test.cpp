@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/expect_error.hpp"
 #include "tests/support/tolerance.hpp"
@@ -78,6 +79,19 @@ TEST(Confusion, ScoresCountAClassWithoutImagesOnlyInTheMacroMean) {
     EXPECT_EQ(none.accuracy, 0) << "0/0 is 0, never NaN";
     EXPECT_EQ(none.weighted.f1, 0);
     EXPECT_EQ(none.balanced_accuracy, 0);
+}
+
+TEST(Confusion, AsTheDictionaryOfScikitLearn) {
+    const auto json = nlohmann::ordered_json::parse(classification_json(matrix_of({"a", "b"}, {3, 1, 0, 2})));
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : json.items()) {
+        keys.push_back(key);
+    }
+    EXPECT_THAT(keys, ::testing::ElementsAre("a", "b", "accuracy", "macro avg", "weighted avg"));
+    EXPECT_EQ(json["a"]["recall"], 0.75);
+    EXPECT_EQ(json["b"]["precision"], 2.0 / 3);
+    EXPECT_EQ(json["accuracy"], 5.0 / 6);
+    EXPECT_EQ(json["macro avg"]["support"], 6);
 }
 
 TEST(Confusion, NamesTheMostFrequentMistakes) {

@@ -24,6 +24,7 @@ struct Program {
 void add_train(Program& program);
 void add_evaluate(Program& program);
 void add_predict(Program& program);
+void add_report(Program& program);
 void add_export(Program& program);
 void add_import(Program& program);
 void add_summary(Program& program);

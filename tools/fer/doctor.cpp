@@ -5,7 +5,10 @@
 #include "engine/core/text.hpp"
 #include "engine/data/dataset.hpp"
 #include "engine/data/split.hpp"
+#include "engine/fetch/official.hpp"
+#include "engine/report/gnuplot.hpp"
 #include "engine/run/devices.hpp"
+#include "engine/vision/vision.hpp"
 #include "tools/fer/commands.hpp"
 
 namespace fer::tool {
@@ -55,6 +58,31 @@ void check_devices(Findings& findings) {
     }
 }
 
+/// What is not needed to train: pictures of reports, faces in photographs.
+void check_helpers(Findings& findings) {
+    if (const auto version = gnuplot_version()) {
+        findings.ok("gnuplot", *version + " draws the plots of fer report");
+    } else {
+        findings.warn("gnuplot", "not installed: reports have tables, but no plots", "apt-get install gnuplot-nox");
+    }
+    if (const auto missing = vision_missing()) {
+        findings.warn("opencv", fmt::format("{}: fer predict takes each picture as one face", *missing),
+                      "bash tools/setup.sh opencv, then build again");
+    } else if (default_cascade().empty()) {
+        findings.warn("opencv", vision().version() + " is there, but no face cascade",
+                      "apt-get install opencv-data, or FER_CASCADE=FILE");
+    } else {
+        findings.ok("opencv",
+                    fmt::format("{}, faces by {}", vision().version(), default_cascade().filename().string()));
+    }
+    const auto weights = official_files();
+    const auto here =
+        std::ranges::count_if(weights, [](const OfficialFile& w) { return fs::exists(keras_cache() / w.file); });
+    findings.ok("weights", fmt::format("{} of {} pretrained files are here; only transfer learning needs them (fer "
+                                       "weights list)",
+                                       here, weights.size()));
+}
+
 /// Decoded images are kept in the cache, runs in the working directory.
 void check_folder(Findings& findings, const std::string& what, const fs::path& folder) {
     try {
@@ -89,7 +117,8 @@ void check_data(Findings& findings, const std::string& source) {
         const bool both = std::ranges::count(data.usage, Usage::kPublicTest) > 0 &&
                           std::ranges::count(data.usage, Usage::kPrivateTest) > 0;
         if (both) {
-            findings.ok("data", "test/ holds PublicTest and PrivateTest; --split official keeps them apart");
+            findings.warn("data", "test/ mixes PublicTest and PrivateTest",
+                          "--split official keeps them apart, for figures to compare with papers");
         }
     } catch (const Error& error) {
         findings.fail("data", error.what(), error.hint().empty() ? error.why() : error.hint());
@@ -113,6 +142,7 @@ int doctor(const std::string& data) {
         check_folder(findings, "cache", cache);
     }
     check_folder(findings, "runs", fs::current_path());
+    check_helpers(findings);
     if (!data.empty()) {
         check_data(findings, data);
     }

@@ -1,9 +1,17 @@
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
 
 #include "engine/core/file.hpp"
 #include "engine/core/text.hpp"
+#include "engine/data/hash.hpp"
+#include "engine/data/image.hpp"
 #include "engine/data/split.hpp"
+#include "engine/data/views.hpp"
 #include "engine/report/classification.hpp"
+#include "engine/report/ledger.hpp"
+#include "engine/report/mistakes.hpp"
 #include "tools/fer/commands.hpp"
 #include "tools/fer/console.hpp"
 #include "tools/fer/loaded_model.hpp"
@@ -12,71 +20,173 @@ namespace fer::tool {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 struct EvaluateFlags {
-    std::string run, data, part = "test", out;
+    std::string run, data, part = "test", out, tta = "none";
     DeviceFlags device;
     int batch = 256;
     bool json = false;
 };
 
-const std::vector<std::int32_t>& part_of(const Split& split, const std::string& part) {
+/// The images to look at, and what is to be said of them.
+struct Part {
+    std::vector<std::int32_t> images;
+    std::string usage;              // "PrivateTest", "PublicTest and PrivateTest"; empty: not known
+    bool chose_best_epoch = false;  // by the run itself
+};
+
+const std::vector<std::int32_t>& list_of(const Split& split, const std::string& part) {
     if (part == "train") {
         return split.train;
     }
     return part == "validation" ? split.validation : split.test;
 }
 
-/// file,true,pred,p_<class>...; one row per image, in data set order.
-std::string predictions_csv(const Dataset& data, std::span<const std::int32_t> indices,
-                            std::span<const float> probabilities, const std::vector<std::string>& classes) {
-    std::string text = "file,true,pred";
-    for (const std::string& name : classes) {
-        text += fmt::format(",{}", csv_field("p_" + name));
+std::string usage_of(const Dataset& data, const std::vector<std::int32_t>& images) {
+    std::set<Usage> usages;
+    for (const std::int32_t i : images) {
+        usages.insert(data.usage[static_cast<std::size_t>(i)]);
     }
-    text += "\n";
-    for (std::size_t i = 0; i < indices.size(); ++i) {
-        const auto row = probabilities.subspan(i * classes.size(), classes.size());
-        const auto image = static_cast<std::size_t>(indices[i]);
-        text += fmt::format("{},{},{}", csv_field(data.files[image]),
-                            csv_field(classes[static_cast<std::size_t>(data.labels[image])]),
-                            csv_field(classes[static_cast<std::size_t>(argmax(row))]));
-        for (const float p : row) {
-            text += fmt::format(",{}", p);
+    const std::map<Usage, std::string> names{
+        {Usage::kTraining, "Training"}, {Usage::kPublicTest, "PublicTest"}, {Usage::kPrivateTest, "PrivateTest"}};
+    std::vector<std::string> words;
+    for (const Usage usage : usages) {
+        if (usage == Usage::kUnknown) {
+            return {};
         }
-        text += "\n";
+        words.push_back(names.at(usage));
     }
-    return text;
+    return fmt::format("{}", fmt::join(words, " and "));
 }
 
-double top2(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::size_t classes) {
-    std::int64_t hits = 0;
-    for (std::size_t i = 0; i < labels.size(); ++i) {
-        const auto row = probabilities.subspan(i * classes, classes);
-        const auto truth = static_cast<std::size_t>(labels[i]);
-        int better = 0;
-        for (std::size_t c = 0; c < classes; ++c) {
-            better += row[c] > row[truth] || (row[c] == row[truth] && c < truth) ? 1 : 0;
-        }
-        hits += better < 2 ? 1 : 0;
-    }
-    return labels.empty() ? 0 : static_cast<double>(hits) / static_cast<double>(labels.size());
+Part part_of(const Dataset& data, const DataConfig& config, const std::string& name, const ModelCard& card) {
+    const Split split = config.split == "official" ? split_official(data) : split_folder(data, config.val_split);
+    Part part{list_of(split, name), {}, false};
+    FER_CHECK(!part.images.empty(), "the {} part of {} has no images", name, config.path);
+    part.usage = usage_of(data, part.images);
+    const bool own_data = card.fingerprint == fmt::format("{:016x}", data.fingerprint);
+    part.chose_best_epoch = own_data && part.images == split.validation;
+    return part;
 }
 
-nlohmann::ordered_json metrics_json(const ConfusionMatrix& matrix, const Evaluation& evaluation, double top2_accuracy) {
+Json metrics_json(const Predictions& predictions, const Part& part, double loss) {
+    const ConfusionMatrix matrix = predictions.confusion();
     const Scores scores = scores_of(matrix);
     const Interval interval = wilson(matrix.hits(), matrix.total());
-    nlohmann::ordered_json json{
-        {"images", matrix.total()},        {"hits", matrix.hits()},
-        {"accuracy", scores.accuracy},     {"accuracy_interval_95", {interval.low, interval.high}},
-        {"loss", evaluation.metrics.loss}, {"top2_accuracy", top2_accuracy},
-        {"macro_f1", scores.macro.f1},     {"balanced_accuracy", scores.balanced_accuracy}};
+    Json json{{"images", matrix.total()},
+              {"hits", matrix.hits()},
+              {"accuracy", scores.accuracy},
+              {"accuracy_interval_95", {interval.low, interval.high}},
+              {"loss", loss},
+              {"top2_accuracy", top_accuracy(predictions, 2)},
+              {"macro_f1", scores.macro.f1},
+              {"balanced_accuracy", scores.balanced_accuracy},
+              {"chose_best_epoch", part.chose_best_epoch}};
+    if (!part.usage.empty()) {
+        json["usage"] = part.usage;
+    }
     for (std::size_t c = 0; c < matrix.classes.size(); ++c) {
         const ClassScore& s = scores.per_class[c];
         json["classes"][matrix.classes[c]] = {
             {"precision", s.precision}, {"recall", s.recall}, {"f1-score", s.f1}, {"support", s.support}};
     }
     return json;
+}
+
+std::string text_of(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
+
+Pictures pictures_of(const Predictions& predictions, const Dataset& data, const Part& part) {
+    Pictures pictures;
+    for (const std::int64_t row : rows_to_picture(predictions)) {
+        const std::int32_t image = part.images[static_cast<std::size_t>(row)];
+        const auto pixels = static_cast<std::size_t>(data.height * data.width);
+        pictures[row] = encode_png(data.width, data.height, 1, {data.image(image), pixels});
+    }
+    return pictures;
+}
+
+void write_results(const fs::path& out, const Predictions& predictions, const Pictures& pictures, const Json& metrics) {
+    const ConfusionMatrix matrix = predictions.confusion();
+    make_folder(out);
+    write_file(out / "predictions.csv", predictions_csv(predictions));
+    write_file(out / "pictures.json", pictures_json(pictures, predictions));
+    write_file(out / "classification_report.txt", classification_report(matrix));
+    write_file(out / "classification_report.json", classification_json(matrix));
+    write_file(out / "confusion_matrix.csv", confusion_csv(matrix));
+    write_file(out / "metrics.json", text_of(metrics) + "\n");
+}
+
+/// The run these weights belong to; empty if they are a file of their own.
+fs::path run_of(const fs::path& run_or_file) {
+    if (fs::is_directory(run_or_file)) {
+        return run_or_file;
+    }
+    const fs::path folder = fs::absolute(run_or_file).parent_path();
+    return folder.filename() == "weights" && fs::exists(folder.parent_path() / "run.json")
+               ? (run_or_file.parent_path() / "..").lexically_normal()
+               : fs::path();
+}
+
+/// Where this look is recorded: in the run, wherever the results go; beside the results if there is no run, or if
+/// nothing may be written in it.
+fs::path record(const fs::path& run, const fs::path& out, const LedgerEntry& entry) {
+    if (!run.empty()) {
+        try {
+            append_to_ledger(run, entry);
+            return run;
+        } catch (const OutputError& error) {
+            warn(fmt::format("{} ({}): this look is recorded in {}", error.what(), error.why(),
+                             ledger_of(out).string()));
+        }
+    }
+    append_to_ledger(out, entry);
+    return out;
+}
+
+void print_results(const Predictions& predictions, const Json& metrics) {
+    const ConfusionMatrix matrix = predictions.confusion();
+    const Interval interval = wilson(matrix.hits(), matrix.total());
+    const Scores scores = scores_of(matrix);
+    fmt::print("{}\n{}\n", classification_report(matrix), confusion_table(matrix));
+    fmt::print("accuracy {:.4f} ({} of {}), 95 % interval {:.4f} to {:.4f}\n", scores.accuracy, matrix.hits(),
+               matrix.total(), interval.low, interval.high);
+    fmt::print("loss {:.4f}, top-2 {:.4f}, macro F1 {:.4f}, balanced accuracy {:.4f}\n", metrics["loss"].get<double>(),
+               metrics["top2_accuracy"].get<double>(), scores.macro.f1, scores.balanced_accuracy);
+    const std::string confused = most_confused(matrix, 3);
+    if (!confused.empty()) {
+        fmt::print("most confused: {}\n", confused);
+    }
+}
+
+/// Fills in the probabilities, means over the views of each image. Returns the loss: the network's own with its L2
+/// terms, or with several views the cross-entropy of those means.
+double run_network(const LoadedModel& model, const EvaluateFlags& flags, const Dataset& data,
+                   const std::vector<std::int32_t>& images, Predictions& predictions) {
+    const std::vector<View> views = views_of(flags.tta);
+    if (views.size() == 1) {
+        Evaluation evaluation = model.open(data, flags.batch, flags.device)->evaluate(images);
+        predictions.probabilities = std::move(evaluation.probabilities);
+        return evaluation.metrics.loss;
+    }
+    const Dataset seen = with_views(data, images, views);
+    std::vector<std::int32_t> all(static_cast<std::size_t>(seen.size()));
+    std::iota(all.begin(), all.end(), 0);
+    const std::vector<float> p = model.open(seen, flags.batch, flags.device)->evaluate(all).probabilities;
+    const std::size_t classes = predictions.classes.size();
+    double loss = 0;
+    for (std::size_t i = 0; i < images.size(); ++i) {
+        for (std::size_t c = 0; c < classes; ++c) {
+            double sum = 0;
+            for (std::size_t v = 0; v < views.size(); ++v) {
+                sum += static_cast<double>(p[(i * views.size() + v) * classes + c]);
+            }
+            predictions.probabilities.push_back(static_cast<float>(sum / static_cast<double>(views.size())));
+        }
+        const auto truth = static_cast<std::size_t>(predictions.truth[i]);
+        loss -= std::log(std::max(1e-7, static_cast<double>(predictions.row(static_cast<std::int64_t>(i))[truth])));
+    }
+    return loss / static_cast<double>(images.size());
 }
 
 int evaluate(const Program& program, const EvaluateFlags& flags) {
@@ -92,46 +202,45 @@ int evaluate(const Program& program, const EvaluateFlags& flags) {
     options.strict = config.data.strict;
     Dataset data = open_dataset(config.data.path, options);
     match_classes(model.card.classes, data, config.data.path);
-    const Split split =
-        config.data.split == "official" ? split_official(data) : split_folder(data, config.data.val_split);
-    const std::vector<std::int32_t>& part = part_of(split, flags.part);
-    FER_CHECK(!part.empty(), "the {} part of {} has no images", flags.part, config.data.path);
-    if (!program.quiet && flags.part == "test" && config.data.split == "folder" && config.data.val_split == 0) {
+    const Part part = part_of(data, config.data, flags.part, model.card);
+    if (!program.quiet && flags.part == "test" && part.chose_best_epoch) {
         warn("this run chose its best epoch on these test images: the figure is optimistic");
     }
 
-    const auto session = model.open(data, flags.batch, flags.device);
-    const Evaluation evaluation = session->evaluate(part);
-    std::vector<std::int32_t> labels;
-    for (const std::int32_t i : part) {
-        labels.push_back(data.labels[static_cast<std::size_t>(i)]);
+    Predictions predictions{model.card.classes, {}, {}, {}};
+    for (const std::int32_t i : part.images) {
+        predictions.files.push_back(data.files[static_cast<std::size_t>(i)]);
+        predictions.truth.push_back(data.labels[static_cast<std::size_t>(i)]);
     }
-    const ConfusionMatrix matrix = confusion_of(evaluation.probabilities, labels, model.card.classes);
-    const double second = top2(evaluation.probabilities, labels, model.card.classes.size());
-    const auto json = metrics_json(matrix, evaluation, second);
+    const double loss = run_network(model, flags, data, part.images, predictions);
+    Json metrics = metrics_json(predictions, part, loss);
+    if (flags.tta != "none") {
+        metrics["tta"] = flags.tta;
+    }
 
     const fs::path out = !flags.out.empty()            ? fs::path(flags.out)
                          : fs::is_directory(flags.run) ? fs::path(flags.run) / "eval" / flags.part
                                                        : fs::path("eval") / flags.part;
-    make_folder(out);
-    write_file(out / "predictions.csv", predictions_csv(data, part, evaluation.probabilities, model.card.classes));
-    write_file(out / "classification_report.txt", classification_report(matrix));
-    write_file(out / "confusion_matrix.csv", confusion_csv(matrix));
-    write_file(out / "metrics.json", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    write_results(out, predictions, pictures_of(predictions, data, part), metrics);
+    const ConfusionMatrix matrix = predictions.confusion();
+    const fs::path ledger = record(run_of(flags.run), out,
+                                   {.command = program.command_line,
+                                    .weights = model.path.string(),
+                                    .weights_hash = fmt::format("{:016x}", hash_text(read_file(model.path))),
+                                    .data = config.data.path,
+                                    .fingerprint = fmt::format("{:016x}", data.fingerprint),
+                                    .split = flags.part,
+                                    .usage = part.usage,
+                                    .chose_best_epoch = part.chose_best_epoch,
+                                    .images = matrix.total(),
+                                    .hits = matrix.hits()});
     if (flags.json) {
-        fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+        fmt::print("{}\n", text_of(metrics));
         return 0;
     }
-    const Interval interval = wilson(matrix.hits(), matrix.total());
-    const Scores scores = scores_of(matrix);
-    fmt::print("{}\n{}\n", classification_report(matrix), confusion_table(matrix));
-    fmt::print("accuracy {:.4f} ({} of {}), 95 % interval {:.4f} to {:.4f}\n", scores.accuracy, matrix.hits(),
-               matrix.total(), interval.low, interval.high);
-    fmt::print("loss {:.4f}, top-2 {:.4f}, macro F1 {:.4f}, balanced accuracy {:.4f}\n", evaluation.metrics.loss,
-               second, scores.macro.f1, scores.balanced_accuracy);
-    const std::string confused = most_confused(matrix, 3);
-    if (!confused.empty()) {
-        fmt::print("most confused: {}\n", confused);
+    print_results(predictions, metrics);
+    if (flags.part == "test") {
+        fmt::print("look {} at these test images  ({})\n", looks_at(ledger, flags.part), ledger_of(ledger).string());
     }
     fmt::print("saved {}  (predictions.csv has one row per image)\n", out.string());
     return 0;
@@ -148,6 +257,9 @@ void add_evaluate(Program& program) {
         ->check(one_of({"train", "validation", "test"}));
     command->add_option("--batch", flags->batch, "images at a time")
         ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
+    command->add_option("--tta", flags->tta, "none | flip | flip_shift: mean over 1, 2 or 10 views of each image")
+        ->check(one_of({"none", "flip", "flip_shift"}))
         ->capture_default_str();
     command->add_option("--out", flags->out, "folder for the files (default: RUN/eval/SPLIT)");
     add_device_flags(command, flags->device);

@@ -40,6 +40,7 @@ void build(Program& program) {
     fer::tool::add_train(program);
     fer::tool::add_evaluate(program);
     fer::tool::add_predict(program);
+    fer::tool::add_report(program);
     fer::tool::add_import(program);
     fer::tool::add_export(program);
     fer::tool::add_summary(program);

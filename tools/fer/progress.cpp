@@ -1,10 +1,14 @@
 #include "tools/fer/progress.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <iterator>
+#include <vector>
 
 #include "tools/fer/console.hpp"
 
@@ -36,9 +40,56 @@ std::string bar(double done) {
     return text + (color ? "\033[0m" : "");
 }
 
-std::string counter(std::int64_t step, std::int64_t steps) {
+/// Keras sets the counter and the time in bold.
+std::string bold(const std::string& text, bool rich) {
+    return rich && wants_color(STDERR_FILENO) ? fmt::format("\033[1m{}\033[0m", text) : text;
+}
+
+/// "12/359 ━━━━━━━ 5s 17ms/step": what an epoch's line begins with.
+std::string head_of_line(std::int64_t step, std::int64_t steps, double seconds, double step_seconds, bool rich) {
     const std::string total = std::to_string(steps);
-    return fmt::format("{:>{}}/{}", step, total.size(), total);
+    return fmt::format("{} {}{} {}/step", bold(fmt::format("{:>{}}/{}", step, total.size(), total), rich),
+                       rich ? bar(static_cast<double>(step) / static_cast<double>(steps)) + " " : "",
+                       bold(duration_text(seconds), rich), step_time_text(step_seconds));
+}
+
+/// Columns that a text takes on a terminal: no colours, one for each character.
+std::size_t columns_of(const std::string& text) {
+    std::size_t columns = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\033') {
+            i = text.find('m', i);
+        } else if ((text[i] & 0xC0) != 0x80) {
+            ++columns;
+        }
+    }
+    return columns;
+}
+
+/// Columns of the terminal; many where there is none.
+std::size_t terminal_columns() {
+    winsize size{};
+    return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 1000;
+}
+
+/// A line that is written over must not wrap: what comes last and does not fit is left out.
+std::string fitted(std::string line, const std::vector<std::string>& parts, std::size_t columns) {
+    for (const std::string& part : parts) {
+        if (columns_of(line) + 3 + columns_of(part) >= columns) {
+            break;
+        }
+        line += " - " + part;
+    }
+    return line;
+}
+
+/// What Keras does not show.
+std::vector<std::string> speed_and_memory(double images_per_s) {
+    std::vector<std::string> parts{fmt::format("{:.0f} img/s", images_per_s)};
+    if (const std::int64_t bytes = resident_bytes(); bytes > 0) {
+        parts.push_back(memory_text(bytes));
+    }
+    return parts;
 }
 
 }  // namespace
@@ -65,6 +116,17 @@ std::string step_time_text(double seconds) {
     return seconds >= 1e-3 ? fmt::format("{:.0f}ms", seconds * 1e3) : fmt::format("{:.0f}us", seconds * 1e6);
 }
 
+std::int64_t resident_bytes() {
+    std::ifstream file("/proc/self/statm");
+    std::int64_t size = 0, resident = 0;
+    return file >> size >> resident ? resident * ::sysconf(_SC_PAGESIZE) : 0;
+}
+
+std::string memory_text(std::int64_t bytes) {
+    const double mega = static_cast<double>(bytes) * 1e-6;
+    return mega < 1000 ? fmt::format("{:.0f} MB", mega) : fmt::format("{:.1f} GB", mega * 1e-3);
+}
+
 void ProgressLine::epoch_begins(int epoch, int epochs, std::int64_t) {
     first_step_ = -1;
     shown_at_ = 0;
@@ -82,11 +144,11 @@ void ProgressLine::step_done(std::int64_t step, std::int64_t steps, const Metric
     }
     shown_at_ = seconds;
     const double step_seconds = seconds / static_cast<double>(step - first_step_);
+    std::vector<std::string> parts{"accuracy: " + metric_text(so_far.accuracy), "loss: " + metric_text(so_far.loss)};
+    std::ranges::copy(speed_and_memory(static_cast<double>(batch_) / step_seconds), std::back_inserter(parts));
     const std::string text =
-        fmt::format("{} {}{} {}/step - accuracy: {} - loss: {} - {:.0f} img/s", counter(step, steps),
-                    rich ? bar(static_cast<double>(step) / static_cast<double>(steps)) + " " : "",
-                    duration_text(step_seconds * static_cast<double>(steps - step)), step_time_text(step_seconds),
-                    metric_text(so_far.accuracy), metric_text(so_far.loss), static_cast<double>(batch_) / step_seconds);
+        fitted(head_of_line(step, steps, step_seconds * static_cast<double>(steps - step), step_seconds, rich), parts,
+               rich ? terminal_columns() : std::string::npos);
     say(fmt::format("{}{}{}", rich ? "\r" : "", text, rich ? "\033[K" : "\n"));
 }
 
@@ -96,11 +158,10 @@ void ProgressLine::epoch_done(const EpochRow& row, std::int64_t steps, double st
     }
     const bool rich = style_ == ProgressStyle::kRich;
     const std::string text = fmt::format(
-        "{} {}{} {}/step - accuracy: {} - loss: {} - val_accuracy: {} - val_loss: {} - learning_rate: {} - {:.0f} "
-        "img/s",
-        counter(steps, steps), rich ? bar(1) + " " : "", duration_text(step_seconds * static_cast<double>(steps)),
-        step_time_text(step_seconds), metric_text(row.accuracy), metric_text(row.loss), metric_text(row.val_accuracy),
-        metric_text(row.val_loss), metric_text(static_cast<double>(row.learning_rate)), row.images_per_s);
+        "{} - accuracy: {} - loss: {} - val_accuracy: {} - val_loss: {} - learning_rate: {} - {}",
+        head_of_line(steps, steps, step_seconds * static_cast<double>(steps), step_seconds, rich),
+        metric_text(row.accuracy), metric_text(row.loss), metric_text(row.val_accuracy), metric_text(row.val_loss),
+        metric_text(static_cast<double>(row.learning_rate)), fmt::join(speed_and_memory(row.images_per_s), " - "));
     say(fmt::format("{}{}{}\n", rich ? "\r" : "", text, rich ? "\033[K" : ""));
 }
 

@@ -29,6 +29,11 @@ private:
     double shown_at_ = 0;
 };
 
+/// Bytes of this process that lie in memory; 0 if the system does not tell.
+std::int64_t resident_bytes();
+/// "812 MB", "3.4 GB".
+std::string memory_text(std::int64_t bytes);
+
 /// As Keras writes a number: four decimals, or scientific below 1e-3.
 std::string metric_text(double value);
 /// "35ms" or "1s" or "12us", as Keras writes a step's time.
