@@ -1,6 +1,7 @@
 #include "engine/train/session.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace fer {
 namespace {
@@ -162,9 +163,15 @@ void Session::clear_training_metrics() { variables_.clear(kMetrics); }
 
 void Session::set_learning_rate(float rate) { variables_.write(kLearningRate, rate); }
 
+void Session::profile(bool begin) {
+    runtime_.wait();
+    runtime_.profile(begin);
+}
+
 void Session::set_class_weights(std::span<const float> weights) { variables_.write(kClassWeights, weights); }
 
 Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
+    const trace::Range range(trace::Name("eval"));
     runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
     variables_.clear(kEvaluationMetrics);
     variables_.write(kEvaluationClock, std::int64_t{0}, kClockCursor);
@@ -180,6 +187,26 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     }
     result.metrics = to_metrics(variables_.read<double>(kEvaluationMetrics));
     return result;
+}
+
+Executor& Session::steps(Use use, std::int64_t images) {
+    std::vector<std::int32_t> order(static_cast<std::size_t>(data_.size()));
+    std::iota(order.begin(), order.end(), 0);
+    const Buffer& to = use == Use::kTrain ? training_order_ : evaluation_order_;
+    runtime_.upload(to.data(), order.data(), to.bytes());
+    rewind(use);
+    prepare(use);
+    return executor(use, images);
+}
+
+void Session::rewind(Use use) {
+    variables_.write(use == Use::kTrain ? kClock : kEvaluationClock, std::int64_t{0}, kClockCursor);
+}
+
+void Session::upload_images(std::int64_t images) {
+    if (!runtime_.host_memory()) {
+        runtime_.upload(images_.data(), data_.pixels.data(), images * data_.height * data_.width);
+    }
 }
 
 Plan Session::make_step_plan(Use use, std::int64_t images) const {

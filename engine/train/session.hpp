@@ -54,10 +54,20 @@ public:
     /// are now and the first images of the order. Spoils the training state.
     std::string find_not_finite();
     void set_learning_rate(float rate);
+    /// Runtime::profile(), after all work so far.
+    void profile(bool begin);
     void set_class_weights(std::span<const float> weights);
 
     /// Inference on the given images in the given order.
     Evaluation evaluate(std::span<const std::int32_t> indices);
+
+    /// The steps of `images` of one direction, ready to run one after the other by those who measure them: the order is
+    /// that of the data set, and rewind() leads back to its first image. As long as nothing else is asked of the
+    /// session.
+    Executor& steps(Use use, std::int64_t images);
+    void rewind(Use use);
+    /// The first images of the data set have been changed: the device's copy too.
+    void upload_images(std::int64_t images);
 
     /// Bytes: arena and variables, the largest plan made so far.
     std::int64_t arena_bytes() const { return arena_.bytes(); }

@@ -84,6 +84,15 @@ void Trainer::resume() {
     best_.restore(progress_.best);
 }
 
+void Trainer::tell_profiler(std::int64_t step) const {
+    if (step == profiled_.first) {
+        session_.profile(true);
+    }
+    if (step == profiled_.second) {
+        session_.profile(false);
+    }
+}
+
 Outcome Trainer::run(const std::atomic<bool>& stop) {
     while (!progress_.finished && progress_.epoch < config_.train.epochs) {
         if (!train_epoch_on_device(stop)) {
@@ -125,6 +134,7 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
     const auto total = static_cast<std::int64_t>(order.size());
     const std::int64_t batch = config_.train.batch;
     const std::int64_t steps = (total + batch - 1) / batch;
+    const trace::Range range(trace::Name(fmt::format("epoch/{}", progress_.epoch + 1)));
     observer_.epoch_begins(progress_.epoch + 1, config_.train.epochs, steps);
     const auto start = std::chrono::steady_clock::now();
     while (progress_.images < total) {
@@ -133,6 +143,7 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
             return false;
         }
         const std::int64_t images = std::min(batch, total - progress_.images);
+        tell_profiler(steps_done_++);
         session_.train(images);
         progress_.images += images;
         // On a device that runs behind the host the newest metrics are some steps old, or have been shown already.
