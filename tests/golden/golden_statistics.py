@@ -20,7 +20,8 @@ DRAWS = 10_000
 
 def trtexec_percentile(times, p):
     ascending = sorted(times)
-    return ascending[max(len(ascending) - 1 - int((1 - p / 100) * len(ascending)), 0)]
+    share = np.float32(1) - np.float32(p) / np.float32(100)  # its arithmetic is float32
+    return ascending[max(len(ascending) - 1 - int(share * np.float32(len(ascending))), 0)]
 
 
 def ratio(a, b, axis=-1):

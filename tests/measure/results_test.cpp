@@ -76,13 +76,13 @@ TEST_F(Results, BadRowsAreNamedByTheirNumber) {
     }
     Json bad = row("a", 1);
     bad["time_unit"] = "ns";
-    EXPECT_THAT(refusal(with({bad})), HasSubstr("row 1 is in 'ns', not in ms"));
+    EXPECT_THAT(refusal(with(Json::array({bad}))), HasSubstr("row 1 is in 'ns', not in ms"));
     bad = row("a", 1);
     bad["real_time"] = 0;
-    EXPECT_THAT(refusal(with({bad})), HasSubstr("row 1 took no time"));
+    EXPECT_THAT(refusal(with(Json::array({bad}))), HasSubstr("row 1 took no time"));
     bad["real_time"] = "1";
-    EXPECT_THAT(refusal(with({bad})), HasSubstr("has no number 'real_time'"));
-    EXPECT_THAT(refusal(with({Json("a")})), HasSubstr("row 1 is not an object"));
+    EXPECT_THAT(refusal(with(Json::array({bad}))), HasSubstr("has no number 'real_time'"));
+    EXPECT_THAT(refusal(with(Json::array({"a"}))), HasSubstr("row 1 is not an object"));
 }
 
 }  // namespace
