@@ -41,11 +41,6 @@ bool all_finite(const std::vector<char>& bytes, DType dtype) {
     }
 }
 
-const trace::Name& step_name() {
-    static const trace::Name name("step");
-    return name;
-}
-
 const trace::Name& range_name(Phase phase) {
     static const std::vector<trace::Name> names = [] {
         std::vector<trace::Name> all;
@@ -148,7 +143,6 @@ void Executor::run() {
         return run_step_by_step();
     }
     if (recording_ != nullptr) {
-        const trace::Range range(step_name());
         return recording_->start();
     }
     run_step_by_step();
@@ -193,7 +187,6 @@ void Executor::enqueue_branches() {
 
 void Executor::run_step_by_step() {
     const bool guarded = plan_.gap > 0;
-    const trace::Range range(step_name());
     std::optional<trace::Range> phase;
     for (std::size_t s = 0; s < bound_.size(); ++s) {
         const Bound& step = bound_[s];

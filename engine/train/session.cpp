@@ -83,6 +83,11 @@ PlanOptions tuned(PlanOptions how, Tuner* tuner, const ModelBuilder& model, cons
     return how;
 }
 
+const trace::Name& step_name() {
+    static const trace::Name name("step");
+    return name;
+}
+
 Metrics to_metrics(std::span<const double> sums) {
     const double images = std::max(1.0, sums[kMetricImages]);
     return {sums[kMetricLoss] / images, sums[kMetricHits] / images, static_cast<std::int64_t>(sums[kMetricImages]),
@@ -130,6 +135,7 @@ void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor
 
 void Session::train(std::int64_t images) {
     prepare(Use::kTrain);
+    const trace::Range range(step_name());
     executor(Use::kTrain, images).run();
     prepared_.erase(Use::kEvaluateOnly);
 }
@@ -138,6 +144,7 @@ void Session::prepare(Use use) {
     const Step& step = use == Use::kTrain ? training_ : evaluation_;
     std::uint64_t& done = prepared_[use];
     if (done != variables_.changes() && !step.prepare.nodes().empty()) {
+        const trace::Range range(trace::Name("prepare"));
         executor(use, 0).run();
         done = variables_.changes();
     }
@@ -181,7 +188,10 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     result.probabilities.reserve(static_cast<std::size_t>(total * options_.classes));
     for (std::int64_t done = 0; done < total; done += options_.batch) {
         Executor& run = executor(Use::kEvaluateOnly, std::min(options_.batch, total - done));
-        run.run();
+        {
+            const trace::Range step(step_name());
+            run.run();
+        }
         const std::vector<float> p = run.read<float>(evaluation_.probabilities);
         result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
     }

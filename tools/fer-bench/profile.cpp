@@ -1,7 +1,6 @@
 // One step node by node: where the time goes. Each node is timed by itself, in a run of its own that is not the one
 // fer-bench run measures: there nodes overlap and no event stands between them.
 #include <algorithm>
-#include <numeric>
 
 #include "engine/core/file.hpp"
 #include "engine/core/text.hpp"
@@ -11,6 +10,7 @@
 #include "engine/measure/statistics.hpp"
 #include "tools/fer-bench/case_flags.hpp"
 #include "tools/fer-bench/commands.hpp"
+#include "tools/fer-bench/profile_files.hpp"
 #include "tools/fer-bench/table.hpp"
 #include "tools/fer/console.hpp"
 
@@ -21,20 +21,8 @@ constexpr double kInputBound = 0.25;  // of the step, spent on its images
 
 struct ProfileFlags {
     CaseFlags which;
-    std::string sort = "time", json, profile, trace;
+    std::string sort = "time", json, profile, trace, svg;
     int steps = 10, warmup = 2, top = 0;
-};
-
-struct NodeRow {
-    std::size_t step = 0;
-    std::string name, implementation, next_best;
-    Phase phase = Phase::kForward;
-    double ms = 0, share = 0;
-    std::int64_t flops = 0, bytes = 0;
-    Limit limit;
-    std::pair<std::int64_t, std::int64_t> recorded{0, 0};
-
-    double percent_of_limit() const { return ms == 0 ? 0 : 100 * limit.seconds * 1e3 / ms; }
 };
 
 /// What the runner-up took, where candidates were measured.
@@ -74,7 +62,6 @@ std::vector<NodeRow> rows_of(StepBench& bench, const ProfileFlags& flags, const 
     const Executor& executor = bench.executor();
     const std::vector<PlanStep>& steps = executor.plan().steps;
     const std::vector<double> ms = time_nodes(bench, flags);
-    const double total = std::accumulate(ms.begin(), ms.end(), 0.0);
     const std::vector<Phase> phases = phases_of(executor.plan());
     std::vector<NodeRow> rows;
     for (std::size_t s = 0; s < steps.size(); ++s) {
@@ -88,12 +75,18 @@ std::vector<NodeRow> rows_of(StepBench& bench, const ProfileFlags& flags, const 
                         .next_best = next_best(step),
                         .phase = phases[s],
                         .ms = ms[s],
-                        .share = 100 * ms[s] / total,
                         .flops = flops_of(step.op),
                         .bytes = traffic_of(step.op),
                         .limit = limit_of(step.op, peaks),
                         .recorded = s < executor.recorded_nodes().size() ? executor.recorded_nodes()[s]
                                                                          : std::pair<std::int64_t, std::int64_t>{}});
+    }
+    double total = 0;
+    for (const NodeRow& r : rows) {
+        total += r.ms;
+    }
+    for (NodeRow& r : rows) {
+        r.share = 100 * r.ms / total;
     }
     return rows;
 }
@@ -149,73 +142,6 @@ Table phase_table(const std::vector<NodeRow>& rows) {
     return table;
 }
 
-Json json_of(const std::vector<NodeRow>& rows, const ProfileFlags& flags, const std::string& device, const Peaks& peaks,
-             double step_ms) {
-    Json nodes = Json::array();
-    for (const NodeRow& r : rows) {
-        nodes.push_back({{"node", r.name},
-                         {"phase", name_of(r.phase)},
-                         {"implementation", r.implementation},
-                         {"ms", r.ms},
-                         {"flops", r.flops},
-                         {"bytes", r.bytes},
-                         {"bound_by", name_of(r.limit.bound)},
-                         {"limit_ms", r.limit.seconds * 1e3},
-                         {"next_best", r.next_best},
-                         {"graph_nodes", {r.recorded.first, r.recorded.second}}});
-    }
-    return {{"schema", "fer-bench-profile/1"},
-            {"model", flags.which.model},
-            {"phase", flags.which.phase},
-            {"batch", flags.which.batch},
-            {"device", device},
-            {"peaks", {{"flops_per_s", peaks.flops_per_s}, {"bytes_per_s", peaks.bytes_per_s}}},
-            {"step_ms", step_ms},
-            {"nodes", std::move(nodes)}};
-}
-
-/// The keys of trtexec's --exportProfile.
-Json trtexec_json(const std::vector<NodeRow>& rows, int steps) {
-    Json list = Json::array({{{"count", steps}}});
-    for (const NodeRow& r : rows) {
-        list.push_back({{"name", r.name},
-                        {"timeMs", r.ms * steps},
-                        {"averageMs", r.ms},
-                        {"percentage", r.share},
-                        {"flops", r.flops},
-                        {"bytes", r.bytes},
-                        {"implementation", r.implementation}});
-    }
-    return list;
-}
-
-/// Trace events, which Perfetto and chrome://tracing open: one step, its nodes behind each other.
-Json trace_json(std::vector<NodeRow> rows) {
-    std::ranges::sort(rows, {}, &NodeRow::step);
-    Json events = Json::array();
-    double at = 0;
-    const auto event = [](const std::string& name, const char* kind, double start, double ms, int lane, Json more) {
-        return Json{{"name", name},    {"cat", kind}, {"ph", "X"},   {"ts", start * 1e3},
-                    {"dur", ms * 1e3}, {"pid", 1},    {"tid", lane}, {"args", std::move(more)}};
-    };
-    for (std::size_t i = 0; i < rows.size();) {
-        const double start = at;
-        const std::size_t first = i;
-        for (; i < rows.size() && rows[i].phase == rows[first].phase; ++i) {
-            const NodeRow& r = rows[i];
-            events.push_back(event(r.name, "node", at, r.ms, 2,
-                                   {{"implementation", r.implementation},
-                                    {"flops", r.flops},
-                                    {"bytes", r.bytes},
-                                    {"bound by", name_of(r.limit.bound)},
-                                    {"percent of limit", r.percent_of_limit()}}));
-            at += r.ms;
-        }
-        events.push_back(event(std::string(name_of(rows[first].phase)), "phase", start, at - start, 1, Json::object()));
-    }
-    return {{"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}};
-}
-
 void tell_hints(const std::vector<NodeRow>& rows) {
     double data = 0;
     double all = 0;
@@ -245,6 +171,12 @@ int profile(const ProfileFlags& flags) {
     for (const NodeRow& r : rows) {
         step_ms += r.ms;
     }
+    const ProfileTitle about{flags.which.model,     flags.which.phase,
+                             flags.which.batch,     std::string(name_of(which.step.precision)),
+                             runtime.description(), step_ms};
+    if (!flags.svg.empty()) {
+        write_file(flags.svg, profile_svg(rows, about));
+    }
     if (!flags.trace.empty()) {
         write_file(flags.trace, trace_json(rows).dump() + "\n");
     }
@@ -256,7 +188,7 @@ int profile(const ProfileFlags& flags) {
                100 * limit_seconds(bench.plan(), peaks) * 1e3 / step_ms);
     tell_hints(rows);
     if (!flags.json.empty()) {
-        write_file(flags.json, json_of(rows, flags, runtime.description(), peaks, step_ms).dump(1) + "\n");
+        write_file(flags.json, profile_json(rows, about, peaks).dump(1) + "\n");
     }
     if (!flags.profile.empty()) {
         write_file(flags.profile, trtexec_json(rows, flags.steps).dump(1) + "\n");
@@ -276,6 +208,8 @@ void add_profile(Program& program) {
     command->add_option("--top", flags->top, "lines to print (default: all)")->check(CLI::Range(1, 1000000));
     command->add_option("--json", flags->json, "file of the table, with the graph nodes of each node");
     command->add_option("--export-profile", flags->profile, "the same with the keys of trtexec's");
+    command->add_option("--svg", flags->svg,
+                        "file for a picture: the phases, and the longest nodes beside their limits");
     command->add_option("--chrome-trace", flags->trace, "file for Perfetto and chrome://tracing");
     command->callback([&program, flags] { program.run = [flags] { return profile(*flags); }; });
 }

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kSamples = 100;  // of a repetition that are kept
 constexpr double kOthersBusy = 0.1;    // cores
 constexpr double kLaunchBound = 0.8;   // of the step's time, spent starting it
-constexpr std::size_t kFewSteps = 10;
+constexpr std::int64_t kFewSteps = 10;
 
 double rounded(double value) { return std::round(value * 1e6) / 1e6; }
 
@@ -147,6 +147,7 @@ void append_rows(Json& results, const BenchCase& which, const std::string& devic
     const Json& repetitions = measured["repetitions"];
     const double images = which.flags.batch;
     std::vector<double> real, cpu, samples;
+    std::int64_t steps = 0;
     for (const Json& r : repetitions) {
         Json one = row(name, common, r["real_ms"], r["cpu_ms"], images);
         one["repetitions"] = repetitions.size();
@@ -163,6 +164,7 @@ void append_rows(Json& results, const BenchCase& which, const std::string& devic
         rows.push_back(std::move(one));
         real.push_back(r["real_ms"]);
         cpu.push_back(r["cpu_ms"]);
+        steps += r["steps"].get<std::int64_t>();
     }
     const double middle = median(real);
     Json aggregate = row(name, common, middle, median(cpu), images);
@@ -185,8 +187,8 @@ void append_rows(Json& results, const BenchCase& which, const std::string& devic
     if (std::ssize(real) < wanted_repetitions) {
         aggregate["notes"].push_back(
             fmt::format("{} of {} repetitions fit into {:g} s", real.size(), wanted_repetitions, duration));
-    } else if (samples.size() < kFewSteps) {
-        aggregate["notes"].push_back(fmt::format("{} steps only", samples.size()));
+    } else if (steps < kFewSteps) {
+        aggregate["notes"].push_back(fmt::format("{} step{} only", steps, steps == 1 ? "" : "s"));
     }
     rows.push_back(std::move(aggregate));
     rows.push_back(row("cold/" + name, common, measured["cold_ms"], measured["cold_ms"], images));

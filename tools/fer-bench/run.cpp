@@ -202,7 +202,9 @@ int run(const RunFlags& flags) {
             record_error(results, one, error);
             save(flags, results);
             if (error.fault() != Fault::kMemory) {  // the next case would meet it again
-                fmt::print("{}", table_of(results).text(Table::Style::kText));
+                if (!results["benchmarks"].empty()) {
+                    fmt::print("{}", table_of(results).text(Table::Style::kText));
+                }
                 throw;
             }
             status = report(error);
