@@ -1,5 +1,5 @@
-// Work whose instructions are counted, because times are not the same twice: making plans, reading a data set, and what a
-// step costs beside its kernels. One section a run; only what counted_section() calls is counted (see count.py).
+// Work whose instructions are counted, because times are not the same twice: making plans, reading a data set, and what
+// a step costs beside its kernels. One section a run; only what counted_section() calls is counted (see count.py).
 //   instructions plan | data | step
 #include <fmt/format.h>
 #include <omp.h>
@@ -88,8 +88,8 @@ std::function<void()> step() {
     static const Idle device;
     StepOptions options = options_for(models::find("residual_cnn"));
     options.width = 0.05f;
-    auto session = std::make_shared<Session>(models::residual_cnn, options, images, device, host_runtime(),
-                                             Session::Use::kTrain);
+    auto session =
+        std::make_shared<Session>(models::residual_cnn, options, images, device, host_runtime(), Session::Use::kTrain);
     std::vector<std::int32_t> order(64);
     std::iota(order.begin(), order.end(), 0);
     session->set_order(order);

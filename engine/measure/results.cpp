@@ -69,6 +69,23 @@ Json new_results(Json fer) {
             {"errors", Json::array()}};
 }
 
+std::string results_text(const Json& results) {
+    std::string text = "{\n";
+    for (const auto& [key, value] : results.items()) {
+        text += text.size() > 2 ? ",\n" : "";
+        if (!value.is_array() || value.empty()) {
+            text += fmt::format(" {}: {}", Json(key).dump(), value.dump());
+            continue;
+        }
+        text += fmt::format(" {}: [", Json(key).dump());
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            text += fmt::format("{}\n  {}", i > 0 ? "," : "", value[i].dump());
+        }
+        text += "\n ]";
+    }
+    return text + "\n}\n";
+}
+
 Json read_results(const std::filesystem::path& path) {
     Json results = Json::parse(read_file(path, kLimitBytes), nullptr, false);
     const auto refuse = [&](const std::string& why) {

@@ -25,6 +25,9 @@ struct Series {
     Json row;                    // the first of them
 };
 
+/// The file's text: a line for each row, so that two files can be read side by side.
+std::string results_text(const Json& results);
+
 /// Checks all that the functions below and compare.py rely on. DataError: no such file, not JSON, another schema (which
 /// is named), or a row that lacks something or has it in another form, by its number.
 Json read_results(const std::filesystem::path& path);

@@ -58,10 +58,10 @@ StepBench::StepBench(const StepCase& which, const Device& device, Runtime& runti
       gpu_(device.name() == "cpu" ? nullptr : std::make_unique<GpuState>()),
       free_before_(runtime.free_bytes().value_or(0)) {
     const StepOptions& options = case_.step;
-    data_ = data != nullptr ? *data : random_images(images_for(case_, device), 48, 48, options.classes);
-    FER_CHECK(data_.size() >= options.batch, "the data set has {} images, a batch is {}", data_.size(), options.batch);
+    const std::int64_t images = data != nullptr ? data->size() : images_for(case_, device);
+    FER_CHECK(images >= options.batch, "the data set has {} images, a batch is {}", images, options.batch);
     double start = now();
-    const std::int64_t need = planned_bytes(case_, device, data_.size());
+    const std::int64_t need = planned_bytes(case_, device, images);
     plan_seconds_ = now() - start;
     // A device says itself when it is too small; the host would only begin to swap, or to kill.
     if (const std::int64_t available = available_bytes(); runtime.host_memory() && need > available) {
@@ -69,6 +69,7 @@ StepBench::StepBench(const StepCase& which, const Device& device, Runtime& runti
                                       static_cast<double>(need) * 1e-9, static_cast<double>(available) * 1e-9))
             .try_this("a smaller --batch");
     }
+    data_ = data != nullptr ? *data : random_images(images, 48, 48, options.classes);
     if (case_.streamed) {
         host_images_ = data_.pixels;
     }

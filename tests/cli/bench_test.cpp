@@ -105,7 +105,7 @@ TEST_F(Bench, RunOnTheEmulatorRecordsStepsAndKnowsEnergy) {
     const json benchmarks = read_json("a.json")["benchmarks"];
     for (const json& row : benchmarks) {
         if (row["run_type"] == "aggregate") {
-            seen.insert({row["precision"], row["capture"]});
+            seen.emplace(row["precision"].get<std::string>(), row["capture"].get<bool>());
             EXPECT_GT(row["joules_per_image"], 0);
             EXPECT_GT(row["pieces_ms"]["upload"], 0);
             EXPECT_GT(row["pieces_ms"]["download"], 0);

@@ -84,7 +84,7 @@ int import_external(const ImportFlags& flags) {
     }
     number_repetitions(merged["benchmarks"]);
     if (!flags.out.empty()) {
-        write_file(flags.out, merged.dump(1) + "\n");
+        write_file(flags.out, results_text(merged));
     }
     fmt::print("{}", table_of(merged).text(Table::Style::kText));
     return 0;

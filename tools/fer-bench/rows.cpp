@@ -11,9 +11,9 @@
 namespace fer::tool {
 namespace {
 
-constexpr std::size_t kSamples = 100;  // of a repetition that are kept
-constexpr double kOthersBusy = 0.1;    // cores
-constexpr double kLaunchBound = 0.8;   // of the step's time, spent starting it
+constexpr std::size_t kSamples = 30;  // of a repetition that are kept
+constexpr double kOthersBusy = 0.1;   // cores
+constexpr double kLaunchBound = 0.8;  // of the step's time, spent starting it
 constexpr std::int64_t kFewSteps = 10;
 
 double rounded(double value) { return std::round(value * 1e6) / 1e6; }

@@ -142,7 +142,7 @@ Json measure(const BenchCase& one, const RunFlags& flags, const Peaks& peaks) {
 
 void save(const RunFlags& flags, const Json& results) {
     if (!flags.json.empty()) {
-        write_file(flags.json, results.dump(1) + "\n");
+        write_file(flags.json, results_text(results));
     }
 }
 
