@@ -55,7 +55,7 @@ def own_table(path, results):
 
 def beside_table(path, results):
     found = series(results)
-    names = sorted({name for frameworks in found.values() for name in frameworks}, key=lambda name: not name.startswith("fer"))
+    names = sorted({name for frameworks in found.values() for name in frameworks}, key=lambda name: (not name.startswith("fer"), name))
     lines = [title(path, results),
              "| network | phase | batch | " + " | ".join(f"{name}, images/s" for name in names) + " | ratio | "
              + " | ".join(f"{name}, MB" for name in names) + " |",

@@ -1,4 +1,4 @@
-"""What fer-bench writes is what bench/schema.json says, and what is committed in bench/results is too.
+"""What fer-bench writes is what bench/schema.json says, what is committed in bench/results is too, and bench/README.md shows it.
 
     python3 tests/cli/bench_schema.py build/release/bin/fer-bench
 """
@@ -37,6 +37,7 @@ def main():
              if json.loads(file.read_text()).get("schema", "").startswith("fer-bench/")]
     for file in files:
         validator.validate(json.loads(file.read_text()))
+    subprocess.run([sys.executable, str(ROOT / "bench" / "results_table.py"), "--check"], check=True)
     print(f"{len(fresh['benchmarks'])} fresh rows and {len(files)} committed files")
 
 

@@ -120,7 +120,7 @@ Json trace_json(std::vector<NodeRow> rows) {
 }
 
 std::string profile_svg(std::vector<NodeRow> rows, const ProfileTitle& title) {
-    constexpr double kLeft = 220, kWidth = 420, kLine = 20, kTop = 110;
+    constexpr double kLeft = 220, kWidth = 360, kLine = 20, kTop = 110;
     std::ranges::stable_sort(rows, std::ranges::greater{}, &NodeRow::ms);
     const std::size_t count = std::min(rows.size(), kPictured);
     const double longest = rows.empty() ? 1 : std::max(1e-9, rows[0].ms);
@@ -145,8 +145,8 @@ std::string profile_svg(std::vector<NodeRow> rows, const ProfileTitle& title) {
         text += box(kLeft, y + 2, width, 14, color_of(r.phase), 0.35);
         text += box(kLeft, y + 2, limit, 14, color_of(r.phase));
         text += label(kLeft + width + 6, y + 13,
-                      fmt::format("{:.3f} ms, {:.0f} % of its {} limit, {}", r.ms, r.percent_of_limit(),
-                                  name_of(r.limit.bound), r.implementation));
+                      fmt::format("{:.3f} ms, {}, {:.0f} % of limit, {}", r.ms, name_of(r.limit.bound),
+                                  r.percent_of_limit(), r.implementation));
     }
     text += label(10, height - 10, "full colour: the least time the device could take; pale: what it took beyond");
     return text + "</svg>\n";
