@@ -91,6 +91,8 @@ TEST(Cost, OfAdam) {
 struct Work {
     const char* model;
     double forward, step;  // GFLOP per image, to the digits given
+    double
+        megabytes;  // per image of a training step of 1024 in bf16, if every tensor is moved as few times as it can be
 };
 
 std::string model_name(const ::testing::TestParamInfo<Work>& tested) { return tested.param.model; }
@@ -106,11 +108,25 @@ TEST_P(Totals, OfTheNetwork) {
     EXPECT_TRUE(close(per_image(true), want.step, test::printed_decimals(3)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, Totals,
-                         ::testing::Values(Work{"custom_cnn", 1.339, 4.017}, Work{"simpler_cnn", 0.190, 0.569},
-                                           Work{"deeper_cnn", 1.557, 4.671}, Work{"residual_cnn", 0.954, 2.862},
-                                           Work{"separable_cnn", 0.177, 0.531}, Work{"gap_cnn", 1.314, 3.941}),
-                         model_name);
+// The floor leaves out what these plans do not: masks of a bit each, statistics from pooled tensors. They were 1.07
+// to 1.33 times above it in November 2026; a fusion that no longer applies shows here.
+TEST_P(Totals, BytesAreNearTheFloor) {
+    if (std::ranges::count(device_names(), "emulated") == 0) {
+        GTEST_SKIP() << "this build has no device `emulated`";
+    }
+    constexpr std::int64_t kBatch = 1024;
+    const Plan plan = plan_of(GetParam().model, "emulated", Precision::kBf16, true, kBatch);
+    const double got = static_cast<double>(plan.traffic()) * 1e-6 / kBatch;
+    EXPECT_GE(got, 0.95 * GetParam().megabytes);
+    EXPECT_LE(got, 1.4 * GetParam().megabytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Networks, Totals,
+    ::testing::Values(Work{"custom_cnn", 1.339, 4.017, 8.4}, Work{"simpler_cnn", 0.190, 0.569, 4.1},
+                      Work{"deeper_cnn", 1.557, 4.671, 8.7}, Work{"residual_cnn", 0.954, 2.862, 20.4},
+                      Work{"separable_cnn", 0.177, 0.531, 11.5}, Work{"gap_cnn", 1.314, 3.941, 8.0}),
+    model_name);
 
 TEST(Limit, IsTheLongerOfMathAndMemory) {
     const OpDesc op = conv(OpKind::kConv2d, {f32({5, 9, 7, 3}), f32({3, 3, 3, 4})}, {});
