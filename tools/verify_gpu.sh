@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What only a GPU can tell: the kernel tests and a step of every network on it, the bits of exact cases against the emulator, compute-sanitizer's
-# findings, and how fast each kernel is. Without a GPU it says what it would do and ends with status 4.
+# findings, and how fast each kernel, each network and each implementation of a layer is. Without a GPU it says what it would do and ends with status 4.
 #
 #     bash tools/verify_gpu.sh [--bin FOLDER] [--out FOLDER] [--only tests,steps,goldens,sanitizer,bench] [--filter REGEX]
 #
@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/steps.sh
 source tools/steps.sh
 
-programs=(test_port_cuda test_kernels_cuda test_run bench_kernels bench_kernels_emulated bench_ladder)
+programs=(test_port_cuda test_kernels_cuda test_run bench_kernels bench_kernels_emulated bench_ladder fer-bench)
 bin='' out='' parts=tests,steps,goldens,sanitizer,bench filter=.
 usage() {
     echo "verify_gpu.sh: $1; verify_gpu.sh [--bin FOLDER] [--out FOLDER] [--only PARTS] [--filter REGEX]" >&2
@@ -87,6 +87,21 @@ table() {
         note=$(tail -n 1 "$logs/table.log")
 }
 
+# Images per second of every network, and ours against cuDNN and cuBLASLt for every layer shape.
+networks() {
+    local file
+    file=$out/$(date -u +%F)-$commit.json
+    mkdir -p "$out" &&
+        "$bin/fer-bench" run --models all --batch 1,64,256 --device cuda --commit "$commit" --json "$file" --markdown "${file%.json}.md" &&
+        note=$(grep -ac '"aggregate_name"' "$file" || true)" rows"
+}
+sweep() {
+    local file
+    file=$out/$(date -u +%F)-$commit-ops.json
+    "$bin/fer-bench" ops --models all --batch 64 --device cuda --json "$file" --markdown "${file%.json}.md" &&
+        note=$(grep -ac '"implementation"' "$file" || true)" rows"
+}
+
 # perform NAME WHAT COMMAND...: runs the step, or on a machine without a GPU says what it is.
 failed=0
 perform() {
@@ -139,6 +154,8 @@ fi
 if wants bench; then
     perform bench_kernels "each kernel on each layer of the networks" bench bench_kernels
     perform bench_ladder "the rungs of the ladders" bench bench_ladder
+    perform networks "fer-bench run: every network, training and inference, beside the limit of this GPU" networks
+    perform sweep "fer-bench ops: every layer shape, handwritten against cuDNN and cuBLASLt" sweep
     perform table "${out:-bench/results/DEVICE}: a table in Markdown and all rows in JSON" table
 fi
 [ -n "$gpu" ] || exit 4

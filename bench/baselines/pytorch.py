@@ -1,181 +1,195 @@
 #!/usr/bin/env python3
-"""PyTorch's training and inference throughput and peak memory on the CPU, for the seven 48x48 networks.
+"""The networks in PyTorch, measured as fer-bench measures ours: the same steps, batches, devices, the same rows.
 
     python -m venv pytorch && pytorch/bin/pip install torch numpy
-    pytorch/bin/python bench/baselines/pytorch.py --threads 2 --models custom_cnn simpler_cnn --json pytorch.json
+    pytorch/bin/python bench/baselines/pytorch.py --models simpler_cnn --batch 64 --duration 3 --json pytorch.json
 
-The modules are those tests/golden/check_with_pytorch.py holds against Keras: float32, dropout on, L2 as weight decay of
-the kernels that have it, Adam with epsilon 1e-7 (PyTorch's placement of epsilon, fused implementation). Batches are
-random and resident in memory: no loading is timed. A model runs in processes of its own, one per layout, so that peak
-memory is its own; of the two layouts the faster one is reported, phase by phase. `others` is how many cores other
-processes kept busy: a measurement is repeated while it is high, and counts only where it is near 0.
+A step gathers its batch from uint8 images that lie on the device, rescales and, with --augment, moves it; then the network
+with dropout, the loss, its gradients and Adam: epsilon 1e-7 (PyTorch's placement of it), fused, L2 as weight decay of the
+kernels that have it. Channels last, and on the CPU the other layout too, of which the faster counts. On cuda bf16 autocast,
+cuDNN's search over all engines, TF32 for what is left in float32. --mode:
+
+    eager       every operation by itself
+    compiled    torch.compile(max-autotune-no-cudagraphs) of images to loss
+    captured    the same, and the whole step as one CUDA graph
 """
 
-import argparse
 import json
+import math
 import os
-import pathlib
-import platform
-import statistics
-import subprocess
 import sys
 import time
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
-sys.path.insert(0, str(GOLDEN))
+import measuring
 
-from networks import CLASS_COUNT, INPUT_SHAPE, NETWORKS  # noqa: E402
-
-PHASES = ("train", "infer")
-CALM = 0.1  # cores that others may use before a measurement is repeated
 # Without these glibc maps and unmaps every activation, step after step, and the kernel zeroes its pages each time:
 # simpler_cnn trained at 259 images/s, with them at 400 (2 cores of an EPYC with AVX-512, PyTorch 2.15, November 2026).
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000"}
+BATCHES = 4  # of images to go round on the CPU; on cuda as many as FER2013 has
+TRAINING_IMAGES = 28_709
 
 
-def peak_rss_mb():
-    """High-water mark of this process; ru_maxrss would inherit the parent's across exec."""
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise OSError("no VmHWM in /proc/self/status")
+def module_of(model):
+    if model in measuring.TRANSFER:
+        import transfer_pytorch
+        return transfer_pytorch.build(model), []
+    sys.path.insert(0, str(measuring.GOLDEN))
+    import networks_pytorch
+    module, tensors = networks_pytorch.build(model, dropout=True, inplace=True)
+    return module, [t.value for t in tensors if t.l2]
 
 
-def busy_seconds():
-    """(of the machine, of this process): processor time since they started."""
-    fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    idle = fields[3] + fields[4]
-    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK"), sum(os.times()[:2])
+def augmented(x, torch):
+    """Rotation by 10 degrees, shifts and zoom by a tenth, flips: one affine map per image."""
+    count = x.shape[0]
+    draw = lambda low, high: torch.empty(count, device=x.device).uniform_(low, high)
+    angle, zoom = draw(-math.pi / 18, math.pi / 18), draw(0.9, 1.1)
+    flip = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    rows = [torch.stack([cos * flip, -sin, 2 * draw(-0.1, 0.1)], 1), torch.stack([sin * flip, cos, 2 * draw(-0.1, 0.1)], 1)]
+    grid = torch.nn.functional.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def time_steps(step, warmup, steps):
-    """Seconds of each step after the warm-up, and the cores that other processes kept busy meanwhile."""
-    for _ in range(warmup):
-        step()
-    seconds = []
-    machine, own = busy_seconds()
-    for _ in range(steps):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    machine_after, own_after = busy_seconds()
-    return seconds, max(0.0, (machine_after - machine) - (own_after - own)) / sum(seconds)
+class Bench:
+    """One case, ready to step."""
+
+    def __init__(self, arguments, model, phase, batch, mode, layout):
+        import torch
+        from torch.nn import functional
+        self.torch, self.batch, self.done = torch, batch, 0
+        torch.manual_seed(1)
+        torch.set_num_threads(arguments.threads)
+        cuda = arguments.device == "cuda"
+        if cuda:
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.benchmark_limit = 0
+            torch.set_float32_matmul_precision("high")
+        device = torch.device(arguments.device)
+        memory_format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
+        module, regularized = module_of(model)
+        module = module.to(device=device, memory_format=memory_format)
+        module.train(phase == "train")
+        trained = [p for p in module.parameters() if p.requires_grad]
+        decayed = [p for p in trained if any(p is r for r in regularized)]
+        others = [p for p in trained if all(p is not r for r in regularized)]
+        groups = [{"params": others}] + ([{"params": decayed, "weight_decay": 2 * measuring.L2}] if decayed else [])
+        rate = torch.tensor(1e-4, device=device) if cuda else 1e-4
+        self.optimizer = torch.optim.Adam(groups, lr=rate, eps=1e-7, fused=True, capturable=cuda)
+        size, channels = measuring.side(model)
+        count = max(BATCHES * batch, TRAINING_IMAGES) if cuda else BATCHES * batch
+        images = torch.randint(0, 256, (count, 1, 48, 48), dtype=torch.uint8, device=device)
+        labels = torch.randint(measuring.CLASSES, (count,), device=device)
+        self.order = torch.arange(count, device=device)
+        self.index = torch.zeros(batch, dtype=torch.long, device=device)
+
+        def prepared(index):
+            x = images[index].float() / 255
+            if arguments.augment and phase == "train":
+                x = augmented(x, torch)
+            if size != 48:
+                x = functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+            x = x.expand(-1, channels, -1, -1)
+            return x.contiguous(memory_format=memory_format)
+
+        def run(index):
+            with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.precision == "bf16", cache_enabled=False):
+                logits = module(prepared(index))
+            if phase == "infer":
+                return torch.softmax(logits.float(), 1)
+            return functional.cross_entropy(logits.float(), labels[index])
+
+        if mode != "eager":
+            import torch._inductor.config as inductor
+            inductor.coordinate_descent_tuning = cuda
+            run = torch.compile(run, mode="max-autotune-no-cudagraphs" if cuda else "default", fullgraph=True)
+
+        def train():
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = run(self.index)
+            loss.backward()
+            self.optimizer.step()
+
+        def infer():
+            with torch.inference_mode():
+                run(self.index)
+
+        self.once = train if phase == "train" else infer
+        if mode == "captured":
+            self.once = self.captured(self.once)
+
+    def captured(self, once):
+        torch = self.torch
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(11):
+                once()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            once()
+        return graph.replay
+
+    def step(self):
+        first = self.done * self.batch % (len(self.order) - self.batch + 1)
+        self.index.copy_(self.order[first:first + self.batch])
+        self.done += 1
+        self.once()
+
+    def wait(self):
+        if self.index.is_cuda:
+            self.torch.cuda.synchronize()
 
 
 def measure(arguments):
-    """One model, one layout, one phase, in this process: prints a JSON row."""
-    import torch
-    from torch.nn import functional
-
-    import networks_pytorch
-
-    torch.manual_seed(1)
-    torch.set_num_threads(arguments.threads)
-    name, phase, layout = arguments.measure
-    memory_format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
-    module, tensors = networks_pytorch.build(name, dropout=True, inplace=True)
-    module = module.to(memory_format=memory_format)
-    regularized = [t.value for t in tensors if t.l2]
-    others = [p for p in module.parameters() if all(p is not r for r in regularized)]
-    groups = [{"params": others}]
-    if regularized:
-        groups.append({"params": regularized, "weight_decay": 2 * next(t.l2 for t in tensors if t.l2)})
-    optimizer = torch.optim.Adam(groups, lr=1e-4, eps=1e-7, fused=True)
-
-    height, width, channels = INPUT_SHAPE
-    images = [torch.rand(arguments.batch, channels, height, width).to(memory_format=memory_format) for _ in range(4)]
-    labels = [torch.randint(CLASS_COUNT, (arguments.batch,)) for _ in images]
-    run = torch.compile(module) if arguments.compile else module
-    done = 0
-
-    def train():
-        nonlocal done
-        optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(run(images[done % len(images)]), labels[done % len(images)])
-        loss.backward()
-        optimizer.step()
-        done += 1
-        return loss.item()  # a training loop reports its loss
-
-    def infer():
-        nonlocal done
-        with torch.inference_mode():
-            torch.softmax(run(images[done % len(images)]), 1)
-        done += 1
-
-    module.train(phase == "train")
-    seconds, other_cores = time_steps(train if phase == "train" else infer, arguments.warmup, arguments.steps)
-    rates = sorted(arguments.batch / s for s in seconds)
-    deciles = statistics.quantiles(rates, n=10, method="inclusive") if len(rates) > 1 else rates * 9
-    print(json.dumps({
-        "model": name, "phase": phase, "batch": arguments.batch, "threads": arguments.threads,
-        "images_per_s": {"median": statistics.median(rates), "p10": deciles[0], "p90": deciles[8]},
-        "step_ms": 1e3 * statistics.median(seconds), "steps": arguments.steps, "warmup": arguments.warmup,
-        "peak_rss_mb": peak_rss_mb(), "other_cores": round(other_cores, 2), "torch": torch.__version__,
-        "layout": layout, "compiled": arguments.compile,
-    }))
-
-
-def measure_apart(arguments, name, phase, layout):
-    command = [sys.executable, __file__, "--measure", name, phase, layout]
-    for option in ("batch", "threads", "steps", "warmup"):
-        command += [f"--{option}", str(getattr(arguments, option))]
-    command += ["--compile"] * arguments.compile
-    environment = os.environ | ({} if arguments.plain_malloc else KEEP_MEMORY)
-    attempts = []
-    while len(attempts) < arguments.attempts and all(row["other_cores"] > CALM for row in attempts):
-        child = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if child.returncode != 0:
-            sys.exit(f"{name} {phase} {layout} failed with status {child.returncode}:\n{child.stderr}")
-        attempts.append(json.loads(child.stdout.splitlines()[-1]) | {"plain_malloc": arguments.plain_malloc})
-    return min(attempts, key=lambda row: row["other_cores"])
-
-
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+    """One case in this process: prints its rows."""
+    mode, layout = arguments.measure.split(",")
+    model, phase, batch = arguments.models[0], arguments.phase[0], arguments.batch[0]
+    start = time.perf_counter()
+    bench = Bench(arguments, model, phase, batch, mode, layout)
+    bench.step()
+    bench.wait()
+    cold = time.perf_counter() - start
+    found = measuring.repetitions(bench.step, bench.wait, arguments)
+    torch = bench.torch
+    peak = torch.cuda.max_memory_reserved() if arguments.device == "cuda" else measuring.peak_resident_bytes()
+    case = {"model": model, "phase": phase, "batch": batch, "precision": arguments.precision,
+            "device_name": arguments.device, "device": arguments.device_description}
+    more = {"threads": arguments.threads, "peak_memory_bytes": peak, "layout": layout, "mode": mode,
+            "augment": arguments.augment}
+    print(json.dumps(measuring.rows(found, cold, f"PyTorch {torch.__version__}, {mode}", case, more)))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="MODEL")
-    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, help="default: the better of both")
-    parser.add_argument("--compile", action="store_true", help="torch.compile (needs a C++ compiler)")
-    parser.add_argument("--plain-malloc", action="store_true", help="leave glibc's allocator as it is")
-    parser.add_argument("--attempts", type=int, default=3, help=f"while others use more than {CALM} cores")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if min(arguments.batch, arguments.threads, arguments.steps, arguments.attempts) < 1 or arguments.warmup < 0:
-        parser.error("batch, threads, steps and attempts are at least 1, warmup at least 0")
+    options = measuring.parser(__doc__.splitlines()[0])
+    options.add_argument("--mode", choices=("eager", "compiled", "captured"), default="eager")
+    options.add_argument("--layout", choices=("nhwc", "nchw", "best"), help="default: best on the CPU, nhwc on cuda")
+    options.add_argument("--augment", action="store_true")
+    options.add_argument("--plain-malloc", action="store_true", help="leave glibc's allocator as it is")
+    arguments = options.parse_args()
+    if arguments.mode == "captured" and arguments.device != "cuda":
+        options.error("--mode captured needs --device cuda")
+    measuring.settle(options, arguments)
     if arguments.measure:
         return measure(arguments)
-
-    layouts = {None: ("nchw", "nhwc"), True: ("nhwc",), False: ("nchw",)}[arguments.channels_last]
-    rows = []
-    print(f"{processor()}, {arguments.threads} threads, batch {arguments.batch}, float32, {arguments.steps} steps")
-    print(f"{'model':<14} {'phase':<6} {'layout':<6} {'img/s':>8} {'p10':>8} {'p90':>8} {'ms/step':>9} {'peak MB':>8}"
-          f" {'others':>7}  slower layout")
-    for name in arguments.models:
-        for phase in arguments.phases:
-            tried = [measure_apart(arguments, name, phase, layout) for layout in layouts]
-            tried.sort(key=lambda row: row["step_ms"])
-            best, slower = tried[0], tried[1:]
-            rate = best["images_per_s"]
-            print(f"{name:<14} {phase:<6} {best['layout']:<6} {rate['median']:>8.1f} {rate['p10']:>8.1f}"
-                  f" {rate['p90']:>8.1f} {best['step_ms']:>9.1f} {best['peak_rss_mb']:>8.0f}"
-                  f" {best['other_cores']:>7.2f}  "
-                  + " ".join(f"{row['layout']} {row['images_per_s']['median']:.1f}" for row in slower), flush=True)
-            rows += [row | {"best": row is best, "cpu": processor()} for row in tried]
+    layout = arguments.layout or ("nhwc" if arguments.device == "cuda" else "best")
+    all_rows = []
+    for model in arguments.models:
+        for phase in arguments.phase:
+            for batch in arguments.batch:
+                tried = [measuring.apart(__file__, arguments, model, phase, batch, f"{arguments.mode},{one}",
+                                         {} if arguments.plain_malloc else KEEP_MEMORY)
+                         for one in (("nhwc", "nchw") if layout == "best" else (layout,))]
+                best = min(tried, key=measuring.median_ms)
+                measuring.print_row(best)
+                all_rows += best
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+        import torch
+        environment = {"torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
+                       "python": sys.version.split()[0], "threads": arguments.threads,
+                       "plain_malloc": arguments.plain_malloc, "omp": os.environ.get("OMP_NUM_THREADS")}
+        measuring.write(arguments.json, environment, all_rows)
     return 0
 
 

@@ -249,25 +249,29 @@ std::int64_t Plan::flops() const {
     return total;
 }
 
+std::int64_t traffic_of(const OpDesc& op) {
+    std::int64_t bytes = 0;
+    std::span<const TensorInfo> read = op.in;
+    if (reads_data_set(op.kind)) {  // the batch alone, not what it is taken from
+        bytes += op.out[0].shape.count();
+        read = read.subspan(4);
+    }
+    for (const std::span<const TensorInfo> tensors : {read, std::span<const TensorInfo>(op.out)}) {
+        for (const TensorInfo& info : tensors) {
+            bytes += info.bytes();
+        }
+    }
+    const bool copies = is_optimizer(op.kind) && has_shadows(op.state);
+    for (const TensorInfo& info : op.state) {
+        bytes += (copies && is_16_bit(info.dtype) ? 1 : 2) * info.bytes();
+    }
+    return bytes;
+}
+
 std::int64_t Plan::traffic() const {
     std::int64_t bytes = 0;
     for (const PlanStep& step : steps) {
-        if (step.implementation == nullptr) {
-            continue;
-        }
-        std::span<const TensorInfo> read = step.op.in;
-        if (reads_data_set(step.op.kind)) {  // the batch alone, not what it is taken from
-            bytes += step.op.out[0].shape.count();
-            read = read.subspan(4);
-        }
-        for (const std::span<const TensorInfo> tensors : {read, std::span<const TensorInfo>(step.op.out)}) {
-            for (const TensorInfo& info : tensors) {
-                bytes += info.bytes();
-            }
-        }
-        for (const TensorInfo& info : step.op.state) {
-            bytes += 2 * info.bytes();
-        }
+        bytes += step.implementation == nullptr ? 0 : traffic_of(step.op);
     }
     return bytes;
 }

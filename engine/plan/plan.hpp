@@ -56,9 +56,13 @@ struct Plan {
     bool overlap = false;  // PlanOptions::overlap, and the device does
 
     std::int64_t flops() const;
-    /// Bytes that the steps read and write if nothing stays in a cache: every operand once.
+    /// traffic_of() of all steps that run something.
     std::int64_t traffic() const;
 };
+
+/// Bytes that a node reads and writes if nothing stays in a cache: every operand once, what is updated in place twice,
+/// the 16-bit copies that an optimizer keeps once, and of the data set the batch alone.
+std::int64_t traffic_of(const OpDesc& op);
 
 /// Branches of a plan: the first one ends last.
 inline constexpr int kBranches = 2;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+
+#include "engine/graph/op_table.hpp"
 
 namespace fer {
 namespace {
@@ -38,11 +41,31 @@ bool all_finite(const std::vector<char>& bytes, DType dtype) {
     }
 }
 
+const trace::Name& range_name(Phase phase) {
+    static const std::vector<trace::Name> names = [] {
+        std::vector<trace::Name> all;
+        for (int i = 0; i < static_cast<int>(Phase::kCount); ++i) {
+            all.emplace_back(std::string(name_of(static_cast<Phase>(i))));
+        }
+        return all;
+    }();
+    return names[static_cast<std::size_t>(phase)];
+}
+
+trace::Work work_of(const OpDesc& op) {
+    trace::Work work{.flops = flops_of(op), .bytes = traffic_of(op)};
+    const Shape shape = op.out.empty() ? op.state.empty() ? Shape{} : op.state[0].shape : op.out[0].shape;
+    for (std::size_t i = 0; i < std::min(work.shape.size(), static_cast<std::size_t>(shape.rank())); ++i) {
+        work.shape[i] = shape[static_cast<int>(i)];
+    }
+    return work;
+}
+
 }  // namespace
 
 Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
                    const std::map<std::string, const void*>& inputs, bool record)
-    : plan_(std::move(plan)), runtime_(arena.runtime()), record_(record) {
+    : plan_(std::move(plan)), runtime_(arena.runtime()), record_(record), phases_(phases_of(plan_)) {
     FER_ASSERT(&variables.runtime() == &runtime_, "variables and arena belong to two runtimes");
     FER_CHECK(arena.bytes() >= plan_.arena_bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(),
               plan_.arena_bytes);
@@ -67,6 +90,8 @@ Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
         }
     }
     for (PlanStep& step : plan_.steps) {
+        names_.emplace_back(step.op.name);
+        works_.push_back(work_of(step.op));
         bound_.push_back({step.implementation == nullptr ? Kernel{} : step.implementation->make(step.op),
                           {},
                           {},
@@ -133,6 +158,7 @@ void Executor::enqueue_branches() {
         }
         return *mark;
     };
+    recorded_nodes_.clear();
     std::vector<char> waited_for(bound_.size(), 0);
     int last_beside = -1;
     for (const PlanStep& step : plan_.steps) {
@@ -145,7 +171,9 @@ void Executor::enqueue_branches() {
         for (const int other : step.after) {
             mark_of(other).wait(step.branch);
         }
+        const std::int64_t before = runtime_.recorded_nodes();
         enqueue(s, step.branch);
+        recorded_nodes_.emplace_back(before, runtime_.recorded_nodes());
         if (waited_for[s] != 0) {
             mark_of(static_cast<int>(s)).set(step.branch);
         }
@@ -159,8 +187,13 @@ void Executor::enqueue_branches() {
 
 void Executor::run_step_by_step() {
     const bool guarded = plan_.gap > 0;
+    std::optional<trace::Range> phase;
     for (std::size_t s = 0; s < bound_.size(); ++s) {
         const Bound& step = bound_[s];
+        if (s == 0 || phases_[s] != phases_[s - 1]) {
+            phase.reset();  // ranges lie in each other: the old one ends first
+            phase.emplace(range_name(phases_[s]));
+        }
         if (guarded) {
             write_canaries(step);
         }
@@ -176,11 +209,18 @@ void Executor::run_step_by_step() {
     }
 }
 
+void Executor::run_before(std::size_t step) {
+    for (std::size_t s = 0; s < step; ++s) {
+        enqueue(s);
+    }
+}
+
 void Executor::enqueue(std::size_t s, int branch) const {
     const Bound& step = bound_[s];
     if (!step.kernel) {
         return;
     }
+    const trace::Range range(names_[s], &works_[s]);
     try {
         step.kernel({step.in, step.out, step.state, step.workspace, runtime_.queue(branch)});
     } catch (const DeviceError& error) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/trace.hpp"
+#include "engine/plan/phases.hpp"
 #include "engine/plan/plan.hpp"
 #include "engine/run/variables.hpp"
 
@@ -52,6 +54,13 @@ public:
     /// them and names the node that wrote past the end of a result or of its scratch memory.
     void run_step_by_step();
     bool recorded() const { return recording_ != nullptr; }
+    /// The device's own nodes (kernels, copies) that each step became in the recording, by their number in the order of
+    /// their creation: [first, last). Empty unless recorded().
+    const std::vector<std::pair<std::int64_t, std::int64_t>>& recorded_nodes() const { return recorded_nodes_; }
+    /// Enqueues the steps before `step`; after that run_one() may be called on it again and again, for those who look
+    /// at one node. What a node updates in place it updates each time.
+    void run_before(std::size_t step);
+    void run_one(std::size_t step) { enqueue(step); }
     /// Runs the steps one by one up to the first whose results are not all finite, and returns its name; empty if all
     /// of them are. Slow: it looks at every result.
     std::string find_not_finite();
@@ -96,8 +105,12 @@ private:
     bool record_;
     std::vector<void*> addresses_;                // per value
     std::vector<Bound> bound_;                    // per step
+    std::vector<trace::Name> names_;              // per step
+    std::vector<trace::Work> works_;              // per step
+    std::vector<Phase> phases_;                   // per step
     std::map<int, std::unique_ptr<Mark>> marks_;  // by the step they stand behind
     std::unique_ptr<Recording> recording_;
+    std::vector<std::pair<std::int64_t, std::int64_t>> recorded_nodes_;
     std::vector<double> seconds_;
 };
 

@@ -57,6 +57,8 @@ public:
     /// Waits for all work enqueued before.
     virtual void download(void* to, const void* from, std::int64_t bytes) = 0;
     virtual void clear(void* address, std::int64_t bytes) = 0;
+    /// From one place of the device's memory to another.
+    virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
     virtual void wait() = 0;
 
     /// What kernels of this device enqueue into; null where they run at once. Branches but the first are only used
@@ -66,6 +68,10 @@ public:
     /// Everything `enqueue` puts into the queue, without doing it. Null if this device does not record. `overlap`: what
     /// follows in a queue may be brought to the device while what it follows still runs.
     virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue, bool overlap) = 0;
+    /// While record() runs: how many nodes of the device's own (kernels, copies) it holds by now. Else 0.
+    virtual std::int64_t recorded_nodes() const { return 0; }
+    /// Tells a profiler that waits for it to begin (nsys --capture-range=cudaProfilerApi), or to end.
+    virtual void profile(bool /*begin*/) {}
     virtual std::unique_ptr<Watch> watch(const void* address, std::int64_t bytes) = 0;
     /// Seconds that what `enqueue` puts into the queue takes.
     virtual double seconds(const std::function<void()>& enqueue) = 0;

@@ -1,6 +1,7 @@
 #include "engine/train/session.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace fer {
 namespace {
@@ -82,6 +83,11 @@ PlanOptions tuned(PlanOptions how, Tuner* tuner, const ModelBuilder& model, cons
     return how;
 }
 
+const trace::Name& step_name() {
+    static const trace::Name name("step");
+    return name;
+}
+
 Metrics to_metrics(std::span<const double> sums) {
     const double images = std::max(1.0, sums[kMetricImages]);
     return {sums[kMetricLoss] / images, sums[kMetricHits] / images, static_cast<std::int64_t>(sums[kMetricImages]),
@@ -120,9 +126,9 @@ Session::Session(const ModelBuilder& model, const StepOptions& options, const Da
     }
 }
 
-void Session::images_changed() {
+void Session::upload_images(std::int64_t images) {
     if (!runtime_.host_memory()) {
-        runtime_.upload(images_.data(), data_.pixels.data(), static_cast<std::int64_t>(data_.pixels.size()));
+        runtime_.upload(images_.data(), data_.pixels.data(), images * data_.height * data_.width);
     }
 }
 
@@ -135,6 +141,7 @@ void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor
 
 void Session::train(std::int64_t images, bool updates) {
     prepare(Use::kTrain);
+    const trace::Range range(step_name());
     executor({Use::kTrain, images, updates}).run();
     prepared_.erase(Use::kEvaluateOnly);
 }
@@ -143,6 +150,7 @@ void Session::prepare(Use use) {
     const Step& step = use == Use::kTrain ? training_ : evaluation_;
     std::uint64_t& done = prepared_[use];
     if (done != variables_.changes() && !step.prepare.nodes().empty()) {
+        const trace::Range range(trace::Name("prepare"));
         executor({use, 0}).run();
         done = variables_.changes();
     }
@@ -168,6 +176,11 @@ void Session::clear_training_metrics() { variables_.clear(kMetrics); }
 
 void Session::set_learning_rate(float rate) { variables_.write(kLearningRate, rate); }
 
+void Session::profile(bool begin) {
+    runtime_.wait();
+    runtime_.profile(begin);
+}
+
 void Session::set_class_weights(std::span<const float> weights) { variables_.write(kClassWeights, weights); }
 
 void Session::swap_averages() {
@@ -189,6 +202,7 @@ void Session::set_averages() {
 }
 
 Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
+    const trace::Range range(trace::Name("eval"));
     runtime_.upload(evaluation_order_.data(), indices.data(), static_cast<std::int64_t>(indices.size_bytes()));
     variables_.clear(kEvaluationMetrics);
     variables_.write(kEvaluationClock, std::int64_t{0}, kClockCursor);
@@ -198,12 +212,29 @@ Evaluation Session::evaluate(std::span<const std::int32_t> indices) {
     result.probabilities.reserve(static_cast<std::size_t>(total * options_.classes));
     for (std::int64_t done = 0; done < total; done += options_.batch) {
         Executor& run = executor({Use::kEvaluateOnly, std::min(options_.batch, total - done)});
-        run.run();
+        {
+            const trace::Range step(step_name());
+            run.run();
+        }
         const std::vector<float> p = run.read<float>(evaluation_.probabilities);
         result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
     }
     result.metrics = to_metrics(variables_.read<double>(kEvaluationMetrics));
     return result;
+}
+
+Executor& Session::steps(Use use, std::int64_t images) {
+    std::vector<std::int32_t> order(static_cast<std::size_t>(data_.size()));
+    std::iota(order.begin(), order.end(), 0);
+    const Buffer& to = use == Use::kTrain ? training_order_ : evaluation_order_;
+    runtime_.upload(to.data(), order.data(), to.bytes());
+    rewind(use);
+    prepare(use);
+    return executor({use, images});
+}
+
+void Session::rewind(Use use) {
+    variables_.write(use == Use::kTrain ? kClock : kEvaluationClock, std::int64_t{0}, kClockCursor);
 }
 
 Plan Session::make_step_plan(const Work& work) const {

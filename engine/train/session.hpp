@@ -40,8 +40,8 @@ public:
     const Variables& variables() const { return variables_; }
     const Step& step() const { return use_ == Use::kTrain ? training_ : evaluation_; }
     const StepOptions& options() const { return options_; }
-    /// To be called when the caller has changed pixels of the data set; their number stays.
-    void images_changed();
+    /// To be called when the caller has changed the first `images` of the data set; their number stays.
+    void upload_images(std::int64_t images);
 
     /// Sets the images of the epoch, in training order, and the first one to take.
     void set_order(std::span<const std::int32_t> order, std::int64_t cursor = 0);
@@ -57,6 +57,8 @@ public:
     /// are now and the first images of the order. Spoils the training state.
     std::string find_not_finite();
     void set_learning_rate(float rate);
+    /// Runtime::profile(), after all work so far.
+    void profile(bool begin);
     void set_class_weights(std::span<const float> weights);
 
     /// Exchanges weights and statistics with their moving averages, and back. There must be some: StepOptions::ema.
@@ -66,6 +68,12 @@ public:
 
     /// Inference on the given images in the given order.
     Evaluation evaluate(std::span<const std::int32_t> indices);
+
+    /// The steps of `images` of one direction, ready to run one after the other by those who measure them: the order is
+    /// that of the data set, and rewind() leads back to its first image. As long as nothing else is asked of the
+    /// session.
+    Executor& steps(Use use, std::int64_t images);
+    void rewind(Use use);
 
     /// Bytes: arena and variables, the largest plan made so far.
     std::int64_t arena_bytes() const { return arena_.bytes(); }

@@ -121,6 +121,15 @@ void Trainer::resume() {
     best_.restore(progress_.best);
 }
 
+void Trainer::tell_profiler(std::int64_t step) const {
+    if (step == profiled_.first) {
+        session_.profile(true);
+    }
+    if (step == profiled_.second) {
+        session_.profile(false);
+    }
+}
+
 Outcome Trainer::run(const std::atomic<bool>& stop) {
     if (averages() && progress_.epoch == 0 && progress_.images == 0) {
         session_.set_averages();
@@ -183,6 +192,7 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
     const auto total = static_cast<std::int64_t>(order.size());
     const std::int64_t batch = config_.train.batch;
     const std::int64_t steps = epoch_length(config_, total).steps;
+    const trace::Range range(trace::Name(fmt::format("epoch/{}", progress_.epoch + 1)));
     observer_.epoch_begins(progress_.epoch + 1, config_.train.epochs, steps);
     const auto start = std::chrono::steady_clock::now();
     while (progress_.images < total) {
@@ -191,6 +201,7 @@ bool Trainer::train_epoch(const std::atomic<bool>& stop) {
             return false;
         }
         const std::int64_t images = std::min(batch, total - progress_.images);
+        tell_profiler(steps_done_++);
         const std::int64_t step = (progress_.images + images + batch - 1) / batch;  // from 1
         session_.train(images, step % config_.train.accumulate == 0 || step == steps);
         progress_.images += images;

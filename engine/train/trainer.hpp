@@ -62,6 +62,9 @@ public:
     /// Throws DivergedError on a loss that is not finite, naming the first tensor that is not.
     Outcome run(const std::atomic<bool>& stop);
 
+    /// A profiler looks at the steps [first, last) of this process alone, counted from 0 over all epochs.
+    void profile_steps(std::int64_t first, std::int64_t last) { profiled_ = {first, last}; }
+
     const Progress& progress() const { return progress_; }
 
 private:
@@ -84,6 +87,8 @@ private:
     std::string first_not_finite() const;
     /// Throws DivergedError unless the loss and all variables are finite.
     void refuse_divergence(bool loss_is_finite);
+    /// Tells the profiler when the step that comes is the first or the first one after the last.
+    void tell_profiler(std::int64_t step) const;
     std::string relative(const std::filesystem::path& path) const;
 
     const Config& config_;
@@ -96,6 +101,8 @@ private:
     ReduceLrOnPlateau reduce_lr_;
     BestCheckpoint best_;
     Progress progress_;
+    std::pair<std::int64_t, std::int64_t> profiled_{-1, -1};
+    std::int64_t steps_done_ = 0;
     std::map<std::string, std::vector<char>> best_weights_;
     std::unique_ptr<TensorBoardLog> tensorboard_;
 };

@@ -131,6 +131,26 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
     return entry.leave();
 }
 
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatus* status, unsigned long long* id,
+                                     cudaGraph_t* graph, const cudaGraphNode_t** dependencies,
+                                     const cudaGraphEdgeData** edges, std::size_t* count) {
+    const cudaError_t result = cudaStreamIsCapturing(handle, status);
+    if (result != cudaSuccess || *status != cudaStreamCaptureStatusActive) {
+        return result;
+    }
+    Entry entry("cudaStreamGetCaptureInfo");
+    if (entry.refused()) {
+        return entry.error();
+    }
+    if (dependencies != nullptr || edges != nullptr || count != nullptr) {
+        return entry.leave(cudaErrorNotSupported);
+    }
+    Stream* stream = find_stream(handle);
+    *id = reinterpret_cast<std::uintptr_t>(stream->capture.get());
+    *graph = reinterpret_cast<cudaGraph_t>(&stream->capture->graph);
+    return entry.leave();
+}
+
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
     Entry entry("cudaGraphGetNodes");
     if (entry.refused()) {

@@ -383,4 +383,16 @@ cudaError_t launch_kernel(const void* kernel, void (*call)(const void*, const vo
     return entry.leave(enqueue(*stream, [=] { run_kernel({call, kernel, copy.data()}, shape); }));
 }
 
+cudaError_t cudaProfilerStart() {
+    Entry entry("cudaProfilerStart");
+    ++device().counters.profiler_starts;
+    return entry.refused() ? entry.error() : entry.leave();
+}
+
+cudaError_t cudaProfilerStop() {
+    Entry entry("cudaProfilerStop");
+    ++device().counters.profiler_stops;
+    return entry.refused() ? entry.error() : entry.leave();
+}
+
 }  // namespace fer::emulated

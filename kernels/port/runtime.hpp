@@ -8,5 +8,6 @@
 #if defined(FER_EMULATED)
 #include "kernels/emulator/runtime.hpp"
 #else
+#include <cuda_profiler_api.h>
 #include <cuda_runtime.h>
 #endif

@@ -53,6 +53,9 @@ struct Start {
     std::string standard_error = {};    // the same
     rlim_t file_bytes = RLIM_INFINITY;  // no file may become larger
     bool as_nobody = false;             // without root's rights to read and write everything
+    const char* program = FER_PROGRAM;
+
+    std::string name() const { return fs::path(program).filename().string(); }
 };
 
 /// A running fer.
@@ -139,12 +142,12 @@ private:
         for (const auto& [name, value] : start.environment) {
             ::setenv(name.c_str(), value.c_str(), 1);
         }
-        std::vector<char*> argv{const_cast<char*>(FER_PROGRAM)};
+        std::vector<char*> argv{const_cast<char*>(start.program)};
         for (const std::string& argument : arguments) {
             argv.push_back(const_cast<char*>(argument.c_str()));
         }
         argv.push_back(nullptr);
-        ::execv(FER_PROGRAM, argv.data());
+        ::execv(start.program, argv.data());
         ::_exit(126);
     }
 
@@ -171,7 +174,7 @@ protected:
     /// The same, and it must succeed.
     Outcome ok(const std::string& line, const Start& start = {}) const {
         Outcome outcome = fer(line, start);
-        EXPECT_EQ(outcome.status, 0) << "fer " << line << "\n" << outcome.err;
+        EXPECT_EQ(outcome.status, 0) << start.name() << " " << line << "\n" << outcome.err;
         return outcome;
     }
 
@@ -179,12 +182,13 @@ protected:
     /// one of the four there are: the error, why, where, what to try.
     Outcome fails(int status, const std::string& line, const std::string& what, const Start& start = {}) const {
         const Outcome outcome = fer(line, start);
-        SCOPED_TRACE("fer " + line + "\n" + outcome.err);
+        const std::string name = start.name();
+        SCOPED_TRACE(name + " " + line + "\n" + outcome.err);
         EXPECT_EQ(outcome.status, status);
         EXPECT_EQ(outcome.out, "") << "an error has no results";
         std::vector<std::string> said;
         for (const std::string& text : lines(outcome.err)) {
-            if (!text.starts_with("fer: info: ") && !text.starts_with("fer: warning: ") &&
+            if (!text.starts_with(name + ": info: ") && !text.starts_with(name + ": warning: ") &&
                 !text.starts_with("plan  ")) {
                 said.push_back(text);
             }
@@ -193,7 +197,7 @@ protected:
             ADD_FAILURE() << "nothing was said";
             return outcome;
         }
-        EXPECT_THAT(said.front(), ::testing::StartsWith("fer: error: "));
+        EXPECT_THAT(said.front(), ::testing::StartsWith(name + ": error: "));
         EXPECT_THAT(said.front(), ::testing::HasSubstr(what));
         EXPECT_LE(said.front().size(), 100 + folder_.path().string().size());
         EXPECT_LE(said.size(), 3u);

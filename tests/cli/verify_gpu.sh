@@ -38,7 +38,7 @@ speaks_of() {
 stand_in path/nvidia-smi <<<'exit 9'
 says 4
 speaks_of 'no NVIDIA GPU' 'cmake --preset gpu' test_port_cuda test_kernels_cuda 'step of every network' 'bit for bit' memcheck racecheck initcheck \
-    synccheck bench_kernels bench_ladder bench/results
+    synccheck bench_kernels bench_ladder 'fer-bench run' 'fer-bench ops' bench/results
 says 4 --bin "$work/bin" --only goldens
 speaks_of 'bit for bit'
 ! grep -qE 'memcheck|cmake' "$work/said" || fail 'steps that were not asked for'
@@ -78,8 +78,12 @@ JSON
 echo '1 cases, 0 failures'
 END
 cp "$work/bin/bench_ladder" "$work/bin/bench_kernels"
+stand_in bin/fer-bench <<'END'
+while [ "$1" != --json ]; do shift; done
+printf '{"schema": "stand-in", "benchmarks": [\n{"aggregate_name": "median"},\n{"implementation": "cudnn"}]}\n' >"$2"
+END
 says 0 --bin "$work/bin" --out "$work/out"
-speaks_of 'NVIDIA H200, driver 580.1' '5 tests' 'steps .*9 tests' 'synccheck .*2 of 2 programs' 'memcheck_tests .*7 tests' '2 cases, 2 failed' '^0 failed'
+speaks_of 'NVIDIA H200, driver 580.1' '5 tests' 'steps .*9 tests' 'synccheck .*2 of 2 programs' 'memcheck_tests .*7 tests' '2 cases, 2 failed' 'networks .*1 rows' 'sweep .*1 rows' '^0 failed'
 grep -q 'conv2d_fwd | bf16 | net/conv2d_3 | 64x24x24x128 by 3x3x256 | 40 | 457 TFLOP/s | 43' "$work"/out/*-kernels.md ||
     fail 'no row of the table'
 grep -q 'failed: add_fwd f32 net/add: out of memory' "$work"/out/*-kernels.md || fail 'no word of the case that failed'

@@ -16,10 +16,11 @@ cpp_files | xargs grep -Hn '^ *# *include *"' | awk -F: '
         may["engine/run"]     = "engine/core engine/graph engine/plan"
         may["engine/train"]   = "engine/core engine/graph engine/plan engine/run engine/data engine/formats"
         may["engine/interchange"] = "engine/core engine/graph engine/plan engine/run engine/formats"
+        may["engine/measure"] = "engine/core engine/graph engine/plan engine/run engine/data engine/train"
         may["engine/report"]  = "engine/core engine/graph engine/data engine/formats engine/train"
         may["kernels"]        = "engine/core"
         may["models"]         = "engine/core engine/graph"
-        may["tools"]          = "engine/core engine/graph engine/plan engine/run engine/data engine/vision engine/formats engine/train engine/report engine/interchange engine/fetch models"
+        may["tools"]          = "engine/core engine/graph engine/plan engine/run engine/data engine/vision engine/formats engine/train engine/report engine/interchange engine/fetch engine/measure models"
         may["bench"]          = may["tools"] " kernels"
         may["tests"]          = may["tools"] " kernels tools bench"
         status = 0

@@ -42,7 +42,7 @@ std::vector<float> Classifier::probabilities(std::span<const GrayImage> faces) {
                    face.height);
         to = std::ranges::copy(face.pixels, to).out;
     }
-    session_->images_changed();
+    session_->upload_images(data_.size());
     std::vector<std::int32_t> indices(static_cast<std::size_t>(rows));
     for (std::int64_t i = 0; i < count; ++i) {
         indices[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i);

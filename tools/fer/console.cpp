@@ -9,12 +9,22 @@
 #include <cstring>
 
 namespace fer::tool {
+namespace {
+
+std::string& program_name() {
+    static std::string name = "fer";
+    return name;
+}
+
+}  // namespace
+
+void name_program(const std::string& name) { program_name() = name; }
 
 void open_console(bool quiet, bool verbose, bool color) {
     auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_st>(color ? spdlog::color_mode::automatic
                                                                             : spdlog::color_mode::never);
     auto logger = std::make_shared<spdlog::logger>("fer", sink);
-    logger->set_pattern("fer: %^%l%$: %v");
+    logger->set_pattern(program_name() + ": %^%l%$: %v");
     const char* dial = std::getenv("FER_LOG");
     const int level = quiet ? 0 : dial != nullptr ? std::atoi(dial) : verbose ? 2 : 1;
     logger->set_level(level <= 0 ? spdlog::level::err : level == 1 ? spdlog::level::info : spdlog::level::debug);
@@ -26,7 +36,7 @@ void note(const std::string& text) { spdlog::info(text); }
 void warn(const std::string& text) { spdlog::warn(text); }
 
 int report(const Error& error) {
-    std::string text = fmt::format("fer: error: {}\n", error.what());
+    std::string text = fmt::format("{}: error: {}\n", program_name(), error.what());
     if (!error.why().empty()) {
         text += fmt::format("  {}{}\n", error.why().starts_with("--> ") ? "" : "why: ", error.why());
     }
@@ -39,9 +49,9 @@ int report(const Error& error) {
 
 int report_internal(const std::string& what) {
     say(fmt::format(
-        "fer: internal error: {}\n  why: this is a bug in fer {}; please report it with the command that led "
+        "{}: internal error: {}\n  why: this is a bug in fer {}; please report it with the command that led "
         "here\n",
-        what, FER_VERSION));
+        program_name(), what, FER_VERSION));
     return static_cast<int>(Fault::kInternal);
 }
 

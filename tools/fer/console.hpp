@@ -10,6 +10,9 @@ namespace fer::tool {
 /// Sets the level from --quiet, --verbose and FER_LOG (0 quiet .. 3 everything) and whether colours are used.
 void open_console(bool quiet, bool verbose, bool color);
 
+/// What errors and notes begin with; "fer" until it is called.
+void name_program(const std::string& name);
+
 /// Text as it is, on stderr. A stderr that cannot be written stops nothing.
 void say(const std::string& text);
 void note(const std::string& text);

@@ -95,19 +95,6 @@ int recipe_diff(const std::string& first, const std::string& second) {
 
 }  // namespace
 
-CLI::Validator one_of(std::vector<std::string> choices) {
-    return {[choices = std::move(choices)](std::string& word) -> std::string {
-                if (std::ranges::count(choices, word) > 0) {
-                    return {};
-                }
-                const std::string near = nearest(word, choices);
-                return fmt::format("unknown value '{}'; {}", word,
-                                   near.empty() ? fmt::format("one of {}", fmt::join(choices, ", "))
-                                                : fmt::format("did you mean '{}'?", near));
-            },
-            ""};
-}
-
 void add_summary(Program& program) {
     auto flags = std::make_shared<InspectFlags>();
     CLI::App* command = program.app.add_subcommand("summary", "layers, parameters, FLOPs and activations of a network");

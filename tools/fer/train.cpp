@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -253,6 +254,24 @@ int finish(Run& run, const Trainer& trainer, Outcome outcome, double seconds, bo
     return 0;
 }
 
+/// "20:40" -> steps 20 to 39; nothing: none.
+std::pair<std::int64_t, std::int64_t> parse_steps(const std::string& text) {
+    if (text.empty()) {
+        return {-1, -1};
+    }
+    std::int64_t first = -1;
+    std::int64_t last = -1;
+    const char* end = text.data() + text.size();
+    const auto [colon, error] = std::from_chars(text.data(), end, first);
+    const bool whole =
+        error == std::errc() && colon != end && *colon == ':' && std::from_chars(colon + 1, end, last).ptr == end;
+    if (!whole || first < 0 || last <= first) {
+        throw UsageError(fmt::format("--profile-steps: '{}' is no range of steps", text))
+            .try_this("--profile-steps 20:40");
+    }
+    return {first, last};
+}
+
 void tell_if_done(const Progress& progress, int epochs) {
     if (progress.finished) {
         note(fmt::format("this run stopped early after epoch {}: nothing is left to train", progress.epoch));
@@ -263,6 +282,7 @@ void tell_if_done(const Progress& progress, int epochs) {
 }
 
 int train(const Program& program, const TrainFlags& flags) {
+    const std::pair<std::int64_t, std::int64_t> profiled = parse_steps(flags.profile_steps);
     open_runtime(find_device(flags.device.device));  // a device that is not there shows before the data set is read
     const auto start = std::chrono::steady_clock::now();
     Run run;
@@ -303,6 +323,7 @@ int train(const Program& program, const TrainFlags& flags) {
     const auto seconds = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
+    trainer.profile_steps(profiled.first, profiled.second);
     try {
         const Outcome outcome = trainer.run(stop_requested);
         return finish(run, trainer, outcome, seconds(), program.quiet);
@@ -327,6 +348,8 @@ void add_train(Program& program) {
     command->add_flag("--dry-run", flags->dry_run, "print the plan and exit");
     command->add_flag("--no-cache", flags->no_cache, "decode the images anew");
     add_device_flags(command, flags->device, false);
+    command->add_option("--profile-steps", flags->profile_steps,
+                        "A:B: a profiler looks at these steps alone, from 0 on");
     command->add_option("--progress", flags->progress, "auto | rich | plain | off")
         ->check(one_of({"auto", "rich", "plain", "off"}));
     for (const Setting& setting : settings()) {

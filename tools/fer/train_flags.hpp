@@ -11,7 +11,7 @@ namespace fer::tool {
 
 struct TrainFlags {
     std::string model, recipe, config, resume, name, progress = "auto";
-    std::string out = "runs/train";
+    std::string out = "runs/train", profile_steps;
     bool exist_ok = false, dry_run = false, no_cache = false;
     std::map<std::string, std::string> settings;  // key -> text
     DeviceFlags device;

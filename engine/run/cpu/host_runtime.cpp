@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -38,8 +39,16 @@ public:
     void release(void* address) noexcept override { std::free(address); }
     bool host_memory() const override { return true; }
 
-    void upload(void* to, const void* from, std::int64_t bytes) override { copy(to, from, bytes); }
-    void download(void* to, const void* from, std::int64_t bytes) override { copy(to, from, bytes); }
+    void upload(void* to, const void* from, std::int64_t bytes) override { copy_bytes(to, from, bytes); }
+    void download(void* to, const void* from, std::int64_t bytes) override { copy_bytes(to, from, bytes); }
+    // One core does not use all of the memory's bandwidth.
+    void copy(void* to, const void* from, std::int64_t bytes) override {
+        constexpr std::int64_t kPart = std::int64_t{1} << 20;
+#pragma omp parallel for schedule(static) if (bytes > kPart)
+        for (std::int64_t at = 0; at < bytes; at += kPart) {
+            copy_bytes(static_cast<char*>(to) + at, static_cast<const char*>(from) + at, std::min(kPart, bytes - at));
+        }
+    }
     void clear(void* address, std::int64_t bytes) override {
         if (bytes > 0) {
             std::memset(address, 0, static_cast<std::size_t>(bytes));
@@ -71,7 +80,7 @@ public:
     }
 
 private:
-    static void copy(void* to, const void* from, std::int64_t bytes) {
+    static void copy_bytes(void* to, const void* from, std::int64_t bytes) {
         if (bytes > 0) {
             std::memcpy(to, from, static_cast<std::size_t>(bytes));
         }

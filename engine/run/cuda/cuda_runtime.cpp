@@ -153,6 +153,9 @@ public:
     void clear(void* address, std::int64_t bytes) override {
         FER_CUDA(cudaMemsetAsync(address, 0, static_cast<std::size_t>(bytes), stream_));
     }
+    void copy(void* to, const void* from, std::int64_t bytes) override {
+        FER_CUDA(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream_));
+    }
     void wait() override { FER_CUDA(cudaStreamSynchronize(stream_)); }
 
     void* queue(int branch) const override { return branch == 0 ? stream_ : beside_; }
@@ -177,6 +180,30 @@ public:
         } catch (...) {
             destroy(graph);
             throw;
+        }
+    }
+    std::int64_t recorded_nodes() const override {
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        unsigned long long id = 0;
+        cudaGraph_t graph = nullptr;
+#if CUDART_VERSION >= 13000 || defined(FER_EMULATED)
+        FER_CUDA(cudaStreamGetCaptureInfo(stream_, &status, &id, &graph, nullptr, nullptr, nullptr));
+#else
+        FER_CUDA(cudaStreamGetCaptureInfo_v2(stream_, &status, &id, &graph, nullptr, nullptr));
+#endif
+        if (status != cudaStreamCaptureStatusActive) {
+            return 0;
+        }
+        std::size_t count = 0;
+        FER_CUDA(cudaGraphGetNodes(graph, nullptr, &count));
+        return static_cast<std::int64_t>(count);
+    }
+    void profile(bool begin) override {
+        wait();
+        if (begin) {
+            FER_CUDA(cudaProfilerStart());
+        } else {
+            FER_CUDA(cudaProfilerStop());
         }
     }
     std::unique_ptr<Watch> watch(const void* address, std::int64_t bytes) override {
