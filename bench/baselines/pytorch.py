@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""PyTorch's training and inference throughput and peak memory on the CPU, for the seven 48x48 networks.
+"""PyTorch's training and inference throughput and peak memory on the CPU, for the seven 48x48 networks and the
+inference of two pretrained trunks at 224x224.
 
     python -m venv pytorch && pytorch/bin/pip install torch numpy
     pytorch/bin/python bench/baselines/pytorch.py --threads 2 --models custom_cnn simpler_cnn --json pytorch.json
@@ -26,6 +27,7 @@ sys.path.insert(0, str(GOLDEN))
 
 from networks import CLASS_COUNT, INPUT_SHAPE, NETWORKS  # noqa: E402
 
+TRUNKS = ("resnet50v2_tl", "mobilenetv2_tl")
 PHASES = ("train", "infer")
 CALM = 0.1  # cores that others may use before a measurement is repeated
 # Without these glibc maps and unmaps every activation, step after step, and the kernel zeroes its pages each time:
@@ -67,13 +69,18 @@ def measure(arguments):
     import torch
     from torch.nn import functional
 
-    import networks_pytorch
-
     torch.manual_seed(1)
     torch.set_num_threads(arguments.threads)
     name, phase, layout = arguments.measure
     memory_format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
-    module, tensors = networks_pytorch.build(name, dropout=True, inplace=True)
+    if name in TRUNKS:
+        import trunks_pytorch
+
+        module, tensors, (height, width, channels) = trunks_pytorch.build(name), [], (224, 224, 3)
+    else:
+        import networks_pytorch
+
+        (module, tensors), (height, width, channels) = networks_pytorch.build(name, dropout=True, inplace=True), INPUT_SHAPE
     module = module.to(memory_format=memory_format)
     regularized = [t.value for t in tensors if t.l2]
     others = [p for p in module.parameters() if all(p is not r for r in regularized)]
@@ -82,7 +89,6 @@ def measure(arguments):
         groups.append({"params": regularized, "weight_decay": 2 * next(t.l2 for t in tensors if t.l2)})
     optimizer = torch.optim.Adam(groups, lr=1e-4, eps=1e-7, fused=True)
 
-    height, width, channels = INPUT_SHAPE
     images = [torch.rand(arguments.batch, channels, height, width).to(memory_format=memory_format) for _ in range(4)]
     labels = [torch.randint(CLASS_COUNT, (arguments.batch,)) for _ in images]
     run = torch.compile(module) if arguments.compile else module
@@ -140,7 +146,7 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="MODEL")
+    parser.add_argument("--models", nargs="+", choices=[*NETWORKS, *TRUNKS], default=list(NETWORKS), metavar="MODEL")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)

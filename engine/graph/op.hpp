@@ -234,6 +234,7 @@ struct OpDesc {
     std::string name;
     Attributes attrs;
     std::vector<TensorInfo> in, out, state;
+    std::uint32_t fixed = 0;  // bit i: input i outlives the step and no node of the plan writes it
 
     template <class T>
     const T& as() const {

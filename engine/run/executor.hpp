@@ -75,6 +75,25 @@ public:
     const std::vector<double>& step_seconds() const { return seconds_; }
 
 private:
+    /// One pass over the steps: knows whether anything else has written the variables since the last one.
+    class Pass {
+    public:
+        explicit Pass(Executor& executor) : executor_(executor) {
+            executor_.generation_ += executor_.variables_.writes() != executor_.seen_ ? 1 : 0;
+        }
+        ~Pass() {
+            if (executor_.writes_) {
+                executor_.variables_.note_run();
+            }
+            executor_.seen_ = executor_.variables_.writes();
+        }
+        Pass(const Pass&) = delete;
+        Pass& operator=(const Pass&) = delete;
+
+    private:
+        Executor& executor_;
+    };
+
     struct Bound {
         Kernel kernel;
         std::vector<void*> in, out, state;
@@ -92,8 +111,12 @@ private:
     void check_canaries(const Bound& step, const std::string& node) const;
 
     Plan plan_;
+    const Variables& variables_;
     Runtime& runtime_;
     bool record_;
+    bool writes_ = false;           // variables
+    std::uint64_t generation_ = 0;  // Operands::generation
+    std::uint64_t seen_ = 0;        // Variables::writes() after the last pass
     std::vector<void*> addresses_;                // per value
     std::vector<Bound> bound_;                    // per step
     std::map<int, std::unique_ptr<Mark>> marks_;  // by the step they stand behind

@@ -40,6 +40,9 @@ public:
         options.batch = batch;
         options.fuse = fusions_for(cpu_device(), flags.fuse);
         options.input.images = kImages * batch;
+        options.input.height = model.height;
+        options.input.width = model.width;
+        options.input.channels = model.channels;
         step_ = phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
         const Graph* graph = &step_.graph;
         variables_ = std::make_unique<Variables>(std::span(&graph, 1));
