@@ -2,14 +2,14 @@
 # fer beside PyTorch on this machine's CPU, in one run: model by model, each measured in turn, the same batch, threads and
 # precision. Writes the rows and a table into bench/results/.
 #
-#   bench/side_by_side.sh PYTHON [--models a,b] [--phases train,infer] [--steps N] [--rounds N]
+#   bench/side_by_side.sh PYTHON [--models a,b] [--phases train,infer] [--batch N] [--steps N] [--rounds N]
 #
 # PYTHON is an interpreter with torch and numpy (pip install torch numpy).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${1:-}
-[ -n "$python" ] || { echo "usage: bench/side_by_side.sh PYTHON [--models a,b] [--phases train] [--steps N] [--rounds N]" >&2; exit 2; }
+[ -n "$python" ] || { echo "usage: bench/side_by_side.sh PYTHON [--models a,b] [--phases train] [--batch N] [--steps N] [--rounds N]" >&2; exit 2; }
 shift
 models=custom_cnn,simpler_cnn,residual_cnn,separable_cnn phases=train steps=10 rounds=3 batch=64 threads=$(nproc)
 while [ $# -gt 0 ]; do
@@ -18,6 +18,7 @@ while [ $# -gt 0 ]; do
         --phases) phases=$2 ;;
         --steps) steps=$2 ;;
         --rounds) rounds=$2 ;;
+        --batch) batch=$2 ;;
         *) echo "side_by_side.sh: unknown option $1" >&2; exit 2 ;;
     esac
     shift 2

@@ -50,10 +50,11 @@ def main():
     target = pathlib.Path(__file__).parent / "results" / name
     target.mkdir(parents=True, exist_ok=True)
     table = "\n".join(lines) + "\n"
-    (target / f"{date}-{commit}.md").write_text(table)
-    (target / f"{date}-{commit}.json").write_text(json.dumps({"title": title, "rows": rows}, indent=1) + "\n")
+    stem = f"{date}-{commit}-b{batch}"
+    (target / f"{stem}.md").write_text(table)
+    (target / f"{stem}.json").write_text(json.dumps({"title": title, "rows": rows}, indent=1) + "\n")
     print(table)
-    print(f"saved {target}/{date}-{commit}.md and .json")
+    print(f"saved {target}/{stem}.md and .json")
 
 
 if __name__ == "__main__":

@@ -197,8 +197,8 @@ void SafetensorsFile::parse() {
 void SafetensorsFile::align(Entry& entry) {
     entry.address = bytes_.data() + data_begin_ + entry.begin;
     if (reinterpret_cast<std::uintptr_t>(entry.address) % size_of(entry.dtype) != 0) {
-        const auto copy = std::make_shared<std::vector<std::max_align_t>>(
-            (entry.end - entry.begin) / sizeof(std::max_align_t) + 1);
+        const auto copy =
+            std::make_shared<std::vector<std::max_align_t>>((entry.end - entry.begin) / sizeof(std::max_align_t) + 1);
         std::memcpy(copy->data(), entry.address, entry.end - entry.begin);
         entry.address = reinterpret_cast<const char*>(copy->data());
         storage_.push_back(copy);

@@ -30,9 +30,9 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
                        std::map<std::string, std::string> metadata);
 
 /// A file mapped into memory, checked whole before anything is handed out: header length, JSON, known types, products
-/// without overflow, offsets that cover the data exactly once, and the checksum of all data where there is one (files of
-/// fer have it; those of others are checked in all else). No tensor is copied but those that a foreign file begins at
-/// addresses their type does not allow. Copies of this share the mapping; they must not outlive the file's contents
+/// without overflow, offsets that cover the data exactly once, and the checksum of all data where there is one (files
+/// of fer have it; those of others are checked in all else). No tensor is copied but those that a foreign file begins
+/// at addresses their type does not allow. Copies of this share the mapping; they must not outlive the file's contents
 /// (MappedFile).
 class SafetensorsFile {
 public:

@@ -63,7 +63,8 @@ Foldable foldable(const Graph& graph, const Node& layer) {
 }
 
 /// w * s and (b - mean) * s + beta with s = gamma / sqrt(variance + epsilon), of a layer whose output channels are the
-/// last axis of w, or the third of a depthwise kernel. The first is what the gradient of the norm does to dy, the second the norm of b.
+/// last axis of w, or the third of a depthwise kernel. The first is what the gradient of the norm does to dy, the
+/// second the norm of b.
 void fold(Graph& graph, std::size_t i, const Foldable& at) {
     const Node layer = graph.nodes()[i];
     const Node norm = graph.nodes()[static_cast<std::size_t>(at.norm)];
@@ -179,8 +180,7 @@ int fuse_fixed_norm(Graph& graph) {
     int count = 0;
     for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
         const Node& node = graph.nodes()[i];
-        const int reader =
-            node.kind == OpKind::kBatchNormInference ? only_reader(graph, node.outputs[0]) : -1;
+        const int reader = node.kind == OpKind::kBatchNormInference ? only_reader(graph, node.outputs[0]) : -1;
         if (reader >= 0 && graph.nodes()[static_cast<std::size_t>(reader)].kind == OpKind::kRelu) {
             count += absorb_activation(graph, i) ? 1 : 0;
         }

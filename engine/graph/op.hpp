@@ -203,15 +203,18 @@ struct ImageConvAttrs {
 };
 struct AdamAttrs {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
+    float rate_factor = 1;  // on the learning rate
     bool operator==(const AdamAttrs&) const = default;
 };
 struct SgdAttrs {
     double momentum = 0;
     bool nesterov = false;
+    float rate_factor = 1;  // on the learning rate
     bool operator==(const SgdAttrs&) const = default;
 };
 struct RmsPropAttrs {
     double rho = 0.9, momentum = 0, epsilon = 1e-7;
+    float rate_factor = 1;  // on the learning rate
     bool operator==(const RmsPropAttrs&) const = default;
 };
 

@@ -70,6 +70,13 @@ public:
         return values;
     }
 
+    /// The same as bytes, of any type.
+    std::vector<char> read_bytes(ValueId id) const {
+        std::vector<char> bytes(static_cast<std::size_t>(plan_.graph.value(id).info.bytes()));
+        runtime_.download(bytes.data(), addresses_[static_cast<std::size_t>(id)], std::ssize(bytes));
+        return bytes;
+    }
+
     /// Seconds spent in each step so far when timing is on; then nothing is recorded.
     void time_steps(bool on) { seconds_.assign(on ? plan_.steps.size() : 0, 0.0); }
     const std::vector<double>& step_seconds() const { return seconds_; }
@@ -114,9 +121,9 @@ private:
     const Variables& variables_;
     Runtime& runtime_;
     bool record_;
-    bool writes_ = false;           // variables
-    std::uint64_t generation_ = 0;  // Operands::generation
-    std::uint64_t seen_ = 0;        // Variables::writes() after the last pass
+    bool writes_ = false;                         // variables
+    std::uint64_t generation_ = 0;                // Operands::generation
+    std::uint64_t seen_ = 0;                      // Variables::writes() after the last pass
     std::vector<void*> addresses_;                // per value
     std::vector<Bound> bound_;                    // per step
     std::map<int, std::unique_ptr<Mark>> marks_;  // by the step they stand behind

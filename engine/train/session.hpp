@@ -11,6 +11,7 @@
 #include "engine/data/dataset.hpp"
 #include "engine/run/executor.hpp"
 #include "engine/run/tuner.hpp"
+#include "engine/train/feature_cache.hpp"
 
 namespace fer {
 
@@ -56,6 +57,9 @@ public:
     void set_learning_rate(float rate);
     void set_class_weights(std::span<const float> weights);
 
+    /// Bytes of the features that are computed once per image; 0 without StepOptions::cache_features.
+    std::int64_t feature_bytes() const { return features_ ? features_->bytes() : 0; }
+
     /// Inference on the given images in the given order.
     Evaluation evaluate(std::span<const std::int32_t> indices);
 
@@ -65,8 +69,12 @@ public:
 private:
     /// Makes what the steps of this direction derive from the variables, if those may have changed since.
     void prepare(Use use);
-    /// Makes the executor on first use; no images: the one of Step::prepare. A larger arena than before drops the
-    /// others, which are made again when needed.
+    /// Runs the frozen trunk on all images of the order, once in the life of the session: frozen weights are set before
+    /// the first step.
+    void fill_features();
+    /// Makes the executor on first use; no images: the one of Step::prepare; kTrunk: that of the features. A larger
+    /// arena than before drops the others, which are made again when needed.
+    static constexpr std::int64_t kTrunk = -1;
     Executor& executor(Use use, std::int64_t images);
     Plan make_step_plan(Use use, std::int64_t images) const;
 
@@ -80,6 +88,9 @@ private:
     PlanOptions plan_;
     bool record_;
     Step training_, evaluation_;
+    std::optional<FeatureCache> features_;
+    std::vector<std::int32_t> order_;  // with features: what set_order() was given, and the place in it
+    std::int64_t cursor_ = 0;
     Variables variables_;
     Arena arena_;
     Buffer images_, labels_;  // on a device with memory of its own

@@ -50,6 +50,8 @@ StepOptions step_options(const Config& config, int height, int width, int channe
     options.width = static_cast<float>(config.train.width);
     options.label_smoothing = static_cast<float>(config.train.label_smoothing);
     options.optimizer = optimizer_attrs(config);
+    options.rate_groups = rate_groups(config);
+    options.cache_features = config.train.feature_cache;
     options.fuse = config.train.fuse;
     return options;
 }

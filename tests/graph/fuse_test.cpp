@@ -167,8 +167,8 @@ TEST(Fuse, UnknownRulesNameTheNearest) {
     EXPECT_THAT(
         error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
         AllOf(HasSubstr("'everything'"),
-              HasSubstr("one of: on, off, fold, bias, activation, norm, residual, norm_pool, norm_mask, norm_sums, "
-                        "loss, l2, gray, input, image_conv, shadow, hoist")));
+              HasSubstr("one of: on, off, fold, bias, activation, pad, depthwise, fixed_norm, norm, residual, norm_pool, "
+                        "norm_mask, norm_sums, loss, l2, gray, input, image_conv, shadow, hoist")));
 }
 
 }  // namespace

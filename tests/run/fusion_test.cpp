@@ -39,6 +39,19 @@ void first_norm(Net& net) {
     net.logits(7);
 }
 
+/// A depthwise convolution whose bias and activation are taken in, with gradients of all three.
+void trained_depthwise(Net& net) {
+    net.conv(4, 3).relu().depthwise_conv(3).relu6().global_avg_pool();
+    net.logits(7);
+}
+
+/// A frozen norm before its convolution: there is nothing to fold it into.
+void preactivated(Net& net) {
+    net.freeze_first(5);
+    net.conv(4, 3).max_pool().batch_norm().relu().global_avg_pool();
+    net.logits(7);
+}
+
 /// One layer with most of the weights.
 void large(Net& net) {
     net.conv(2, 3).relu().flatten().dense(4096).relu();
@@ -59,6 +72,7 @@ struct Rule {
     bool only_16_bit = false;  // nothing to do in float32
     bool not_scaled = false;   // nothing to do in fp16, where gradients are scaled
     const char* needs = "";    // rules that must come before it
+    bool cpu_only = false;     // other devices refuse what it makes
 };
 
 void PrintTo(const Rule& rule, std::ostream* out) { *out << rule.name; }
@@ -66,6 +80,10 @@ void PrintTo(const Rule& rule, std::ostream* out) { *out << rule.name; }
 const Rule kRules[] = {
     {"fold", frozen, Expect::kRounding},
     {"residual", frozen, Expect::kRounding},
+    {"pad", frozen, Expect::kRounding},
+    {"depthwise", frozen, Expect::kRounding, 1, false, false, true},
+    {"depthwise", trained_depthwise, Expect::kRounding, 1, false, false, true},
+    {"fixed_norm", preactivated, Expect::kRounding},
     {"norm_sums", norms, Expect::kRounding},
     {"loss", norms, Expect::kSameBits},
     {"l2", norms, Expect::kRounding},
@@ -89,6 +107,9 @@ std::vector<Case> cases() {
         try {
             const bool halves = !open_runtime(find_device(name)).host_memory();
             for (const Rule& rule : kRules) {
+                if (rule.cpu_only && name != "cpu") {
+                    continue;
+                }
                 list.emplace_back(name, Precision::kFp32, rule);
                 if (halves) {
                     list.emplace_back(name, Precision::kBf16, rule);
@@ -117,6 +138,9 @@ protected:
         options.input.height = options.input.width = rule().channels == 3 ? 18 : 12;
         options.input.channels = rule().channels;
         options.input.rescale = {1.0f / 127.5f, {-1, -1, -1}};
+        if (*rule().model.target<void (*)(Net&)>() == norms) {
+            options.rate_groups = {{"batch_normalization", 0.5f}, {"dense", 2}};
+        }
         options.input.augment.rotation = 20;
         options.input.augment.horizontal_flip = true;
         return options;
@@ -135,8 +159,9 @@ protected:
 
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
     const Rule& rule = std::get<2>(info.param);
+    void (*const model)(Net&) = *rule.model.target<void (*)(Net&)>();
     return fmt::format("{}_{}_{}_{}", std::get<0>(info.param), name_of(std::get<1>(info.param)), rule.name,
-                       *rule.model.target<void (*)(Net&)>() == frozen ? "frozen" : "trained");
+                       model == frozen || model == preactivated ? "frozen" : "trained");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Fusion, ::testing::ValuesIn(cases()), case_name);
