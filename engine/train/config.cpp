@@ -184,12 +184,12 @@ OptimizerAttrs optimizer_attrs(const Config& config) {
 std::vector<RateGroup> rate_groups(const Config& config) {
     std::vector<RateGroup> groups;
     for (const std::string& part : split_words(config.optimizer.groups, ',')) {
-        const std::size_t equals = part.rfind('=');
         const std::string where = fmt::format("optimizer.groups: '{}'", part);
-        FER_CHECK(equals != std::string::npos && equals > 0, "{} is not LAYER=FACTOR", where);
-        const double factor = number<double>(std::string_view(part).substr(equals + 1), where, "LAYER=FACTOR");
+        const std::vector<std::string> words = split_words(part, '=');
+        FER_CHECK(words.size() == 2 && !words[0].empty(), "{} is not LAYER=FACTOR", where);
+        const double factor = number<double>(words[1], where, "a number");
         FER_CHECK(factor >= 0 && factor <= 1000, "{}: a factor lies between 0 and 1000", where);
-        groups.push_back({part.substr(0, equals), static_cast<float>(factor)});
+        groups.push_back({words[0], static_cast<float>(factor)});
     }
     return groups;
 }
