@@ -82,7 +82,6 @@ struct Rule {
     bool only_16_bit = false;  // nothing to do in float32
     bool not_scaled = false;   // nothing to do in fp16, where gradients are scaled
     const char* needs = "";    // rules that must come before it
-    bool cpu_only = false;     // other devices refuse what it makes
 };
 
 void PrintTo(const Rule& rule, std::ostream* out) { *out << rule.name; }
@@ -91,8 +90,8 @@ const Rule kRules[] = {
     {"fold", frozen, Expect::kRounding},
     {"residual", frozen, Expect::kRounding},
     {"pad", padded, Expect::kRounding},
-    {"depthwise", frozen, Expect::kRounding, 1, false, false, true},
-    {"depthwise", trained_depthwise, Expect::kRounding, 1, false, false, true},
+    {"depthwise", frozen, Expect::kRounding},
+    {"depthwise", trained_depthwise, Expect::kRounding},
     {"fixed_norm", preactivated, Expect::kRounding},
     {"norm_sums", norms, Expect::kRounding},
     {"loss", norms, Expect::kSameBits},
@@ -117,9 +116,6 @@ std::vector<Case> cases() {
         try {
             const bool halves = !open_runtime(find_device(name)).host_memory();
             for (const Rule& rule : kRules) {
-                if (rule.cpu_only && name != "cpu") {
-                    continue;
-                }
                 list.emplace_back(name, Precision::kFp32, rule);
                 if (halves) {
                     list.emplace_back(name, Precision::kBf16, rule);
