@@ -106,7 +106,7 @@ public:
         }
     }
     std::string_view name() const override { return "cpu"; }
-    std::string_view fusions() const override { 
+    std::string_view fusions() const override {
         return "fold,bias,activation,pad,depthwise,fixed_norm,residual,gray,hoist";
     }
     std::span<const Implementation> implementations(OpKind kind) const override {

@@ -96,8 +96,9 @@ Kernel adam(const OpDesc& desc) {
     return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<AdamAttrs>();
         const double step = next_step(op, t);
-        const T alpha = static_cast<T>(learning_rate(t, attrs.rate_factor) * std::sqrt(1.0 - std::pow(attrs.beta2, step)) /
-                                       (1.0 - std::pow(attrs.beta1, step)));
+        const T alpha =
+            static_cast<T>(learning_rate(t, attrs.rate_factor) * std::sqrt(1.0 - std::pow(attrs.beta2, step)) /
+                           (1.0 - std::pow(attrs.beta1, step)));
         const T rate1 = static_cast<T>(1.0 - attrs.beta1);
         const T rate2 = static_cast<T>(1.0 - attrs.beta2);
         const T epsilon = static_cast<T>(attrs.epsilon);
