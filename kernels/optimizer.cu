@@ -99,7 +99,8 @@ FER_DEVICE Prepared prepare(const OptimizerArgs<Rule>& s) {
     const LossScale* const scale = s.block.scale;
     const std::int64_t skipped = scale == nullptr ? 0 : scale->skipped;
     const auto t = static_cast<double>(updates_so_far(s.block.clock) + 1 - skipped);
-    return {s.rule.prepare(*s.block.rate, t), scale == nullptr ? 1.0f : 1.0f / scale->scale};
+    return {s.rule.prepare(__fmul_rn(*s.block.rate, s.block.rate_factor), t),
+            scale == nullptr ? 1.0f : 1.0f / scale->scale};
 }
 
 /// Elements first .. first + N - 1, which all have the factor `lambda`.

@@ -53,6 +53,7 @@ struct FlatBlock {
     DType shadow_dtype = DType::kBF16;
     std::int64_t count;
     const float* rate;                    // the learning rate
+    float rate_factor = 1;                // lr = rate * rate_factor, rounded once
     const std::int64_t* clock;            // clock.hpp: step - held is Adam's t - 1
     const LossScale* scale = nullptr;     // or null: gradients are not scaled and not checked
     const L2Segment* segments = nullptr;  // (segment_count), or null

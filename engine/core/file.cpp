@@ -1,6 +1,7 @@
 #include "engine/core/file.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,34 +92,48 @@ void write_file(const fs::path& path, std::string_view text) {
     file.commit();
 }
 
+namespace {
+
+[[noreturn]] void fail_to_read(const fs::path& path, const std::string& reason) {
+    throw DataError(fmt::format("cannot read {}", path.string())).because(reason);
+}
+
+/// A regular file that is open for reading, and its size.
+struct OpenFile {
+    int fd;
+    std::size_t bytes = 0;
+
+    OpenFile(const fs::path& path, std::size_t limit_bytes) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+        if (fd < 0) {
+            fail_to_read(path, std::strerror(errno));
+        }
+        struct stat info {};
+        const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+        bytes = static_cast<std::size_t>(info.st_size);
+        if (!regular || bytes > limit_bytes) {
+            ::close(fd);
+            fail_to_read(path, regular ? fmt::format("{} bytes, more than the {} allowed here", bytes, limit_bytes)
+                                       : "not a regular file");
+        }
+    }
+    ~OpenFile() { ::close(fd); }
+    OpenFile(const OpenFile&) = delete;
+    OpenFile& operator=(const OpenFile&) = delete;
+};
+
+}  // namespace
+
 std::string read_file(const fs::path& path, std::size_t limit_bytes) {
-    const auto fail = [&](const std::string& reason) {
-        throw DataError(fmt::format("cannot read {}", path.string())).because(reason);
-    };
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        fail(std::strerror(errno));
-    }
-    struct Closer {
-        int fd;
-        ~Closer() { ::close(fd); }
-    } closer{fd};
-    struct stat info {};
-    if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        fail("not a regular file");
-    }
-    if (static_cast<std::size_t>(info.st_size) > limit_bytes) {
-        fail(fmt::format("{} bytes, more than the {} allowed here", info.st_size, limit_bytes));
-    }
-    std::string text(static_cast<std::size_t>(info.st_size), '\0');
+    const OpenFile file(path, limit_bytes);
+    std::string text(file.bytes, '\0');
     std::size_t have = 0;
     while (have < text.size()) {
-        const ssize_t got = ::read(fd, text.data() + have, text.size() - have);
+        const ssize_t got = ::read(file.fd, text.data() + have, text.size() - have);
         if (got < 0 && errno == EINTR) {
             continue;
         }
         if (got < 0) {
-            fail(std::strerror(errno));
+            fail_to_read(path, std::strerror(errno));
         }
         if (got == 0) {
             text.resize(have);  // the file shrank while it was read
@@ -126,6 +141,24 @@ std::string read_file(const fs::path& path, std::size_t limit_bytes) {
         have += static_cast<std::size_t>(got);
     }
     return text;
+}
+
+MappedFile::MappedFile(const fs::path& path, std::size_t limit_bytes) {
+    const OpenFile file(path, limit_bytes);
+    if (file.bytes == 0) {
+        return;  // nothing can be mapped
+    }
+    void* memory = ::mmap(nullptr, file.bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file.fd, 0);
+    if (memory == MAP_FAILED) {
+        fail_to_read(path, std::strerror(errno));
+    }
+    bytes_ = {static_cast<const char*>(memory), file.bytes};
+}
+
+MappedFile::~MappedFile() {
+    if (!bytes_.empty()) {
+        ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+    }
 }
 
 void make_folder(const fs::path& path) {

@@ -37,6 +37,22 @@ void write_file(const std::filesystem::path& path, std::string_view text);
 /// The whole file. Throws DataError naming the path and the system's reason, also above `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, std::size_t limit_bytes = std::size_t{1} << 32);
 
+/// A file as memory, without a copy of it: pages come from the system's cache and may be dropped again. Read only.
+/// Whoever replaces the file by renaming leaves the mapping as it is; one who writes into it or cuts it off does not.
+class MappedFile {
+public:
+    /// Throws DataError as read_file() does.
+    explicit MappedFile(const std::filesystem::path& path, std::size_t limit_bytes = std::size_t{1} << 32);
+    ~MappedFile();
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+
+    std::string_view bytes() const { return bytes_; }
+
+private:
+    std::string_view bytes_;
+};
+
 /// Creates the folder and its parents. Throws OutputError naming the path.
 void make_folder(const std::filesystem::path& path);
 

@@ -45,7 +45,12 @@ KerasFile read_keras(const std::filesystem::path& path);
 /// Atomic; OutputError if it cannot be written.
 void write_keras_h5(const std::filesystem::path& path, const KerasFile& file);
 
-/// False in a build without libhdf5: then both throw a UsageError that says so.
+/// Writes the archive of Keras v3 (`keras.models.load_model` of Keras 2.15 and 3 opens it): config.json, metadata.json
+/// and model.weights.h5, all three stored as they are. The groups are containers ("layers/conv2d_1"), their tensors in
+/// the order of the class's variables. Atomic; OutputError if it cannot be written.
+void write_keras_archive(const std::filesystem::path& path, const KerasFile& file);
+
+/// False in a build without libhdf5: then all of them throw a UsageError that says so.
 bool can_read_keras();
 
 }  // namespace fer

@@ -14,6 +14,7 @@ namespace {
 
 KerasFile read_keras(const std::filesystem::path& /*path*/) { left_out(); }
 void write_keras_h5(const std::filesystem::path& /*path*/, const KerasFile& /*file*/) { left_out(); }
+void write_keras_archive(const std::filesystem::path& /*path*/, const KerasFile& /*file*/) { left_out(); }
 bool can_read_keras() { return false; }
 
 }  // namespace fer

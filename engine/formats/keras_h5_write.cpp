@@ -1,8 +1,12 @@
+#include <fmt/chrono.h>
+
+#include <ctime>
 #include <filesystem>
 
 #include "engine/core/file.hpp"
 #include "engine/formats/hdf5_handle.hpp"
 #include "engine/formats/keras_h5.hpp"
+#include "engine/formats/keras_zip.hpp"
 
 namespace fer {
 namespace {
@@ -66,34 +70,53 @@ void write_tensor(hid_t group, const KerasTensor& tensor) {
                "libhdf5 cannot write '{}'", tensor.name);
 }
 
+Hdf5Handle make_group(hid_t where, const std::string& path) {
+    const Hdf5Handle links(good(H5Pcreate(H5P_LINK_CREATE), "a property list"), H5Pclose);
+    H5Pset_create_intermediate_group(links.id(), 1);
+    return {good(H5Gcreate2(where, path.c_str(), links.id(), H5P_DEFAULT, H5P_DEFAULT), "a group"), H5Gclose};
+}
+
+void write_by_name(hid_t file, const KerasFile& keras) {
+    write_text(file, "backend", "tensorflow");
+    write_text(file, "keras_version", keras.keras_version);
+    write_text(file, "model_config", keras.config);
+    const Hdf5Handle weights = make_group(file, "model_weights");
+    write_text(weights.id(), "backend", "tensorflow");
+    write_text(weights.id(), "keras_version", keras.keras_version);
+    std::vector<std::string> layers;
+    for (const KerasGroup& group : keras.groups) {
+        layers.push_back(group.name);
+        const Hdf5Handle own = make_group(weights.id(), group.name);
+        std::vector<std::string> names;
+        for (const KerasTensor& tensor : group.tensors) {
+            names.push_back(tensor.name);
+            write_tensor(own.id(), tensor);
+        }
+        write_names(own.id(), "weight_names", names);
+    }
+    write_names(weights.id(), "layer_names", layers);
+}
+
+void write_by_container(hid_t file, const KerasFile& keras) {
+    make_group(file, "vars");
+    for (const KerasGroup& group : keras.groups) {
+        const Hdf5Handle vars = make_group(file, group.name + "/vars");
+        for (const KerasTensor& tensor : group.tensors) {
+            write_tensor(vars.id(), tensor);
+        }
+    }
+}
+
 /// The bytes of the file, made in memory: the disk sees it whole or not at all.
 std::string h5_bytes(const KerasFile& keras) {
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     const Hdf5Handle access(good(H5Pcreate(H5P_FILE_ACCESS), "a property list"), H5Pclose);
     H5Pset_fapl_core(access.id(), std::size_t{16} << 20, 0);
     const Hdf5Handle file(good(H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, access.id()), "a file"), H5Fclose);
-    write_text(file.id(), "backend", "tensorflow");
-    write_text(file.id(), "keras_version", keras.keras_version);
-    write_text(file.id(), "model_config", keras.config);
-    {
-        const auto make = [](hid_t where, const char* name) {
-            return Hdf5Handle(good(H5Gcreate2(where, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), name), H5Gclose);
-        };
-        const Hdf5Handle weights = make(file.id(), "model_weights");
-        write_text(weights.id(), "backend", "tensorflow");
-        write_text(weights.id(), "keras_version", keras.keras_version);
-        std::vector<std::string> layers;
-        for (const KerasGroup& group : keras.groups) {
-            layers.push_back(group.name);
-            const Hdf5Handle own = make(weights.id(), group.name.c_str());
-            std::vector<std::string> names;
-            for (const KerasTensor& tensor : group.tensors) {
-                names.push_back(tensor.name);
-                write_tensor(own.id(), tensor);
-            }
-            write_names(own.id(), "weight_names", names);
-        }
-        write_names(weights.id(), "layer_names", layers);
+    if (keras.layout == KerasLayout::kByName) {
+        write_by_name(file.id(), keras);
+    } else {
+        write_by_container(file.id(), keras);
     }
     H5Fflush(file.id(), H5F_SCOPE_GLOBAL);
     const ssize_t size = H5Fget_file_image(file.id(), nullptr, 0);
@@ -104,6 +127,12 @@ std::string h5_bytes(const KerasFile& keras) {
 }
 
 }  // namespace
+
+void write_keras_archive(const std::filesystem::path& path, const KerasFile& file) {
+    FER_ASSERT(file.layout == KerasLayout::kByContainer, "an archive holds containers");
+    const std::string date = fmt::format("{:%Y-%m-%d@%H:%M:%S}", fmt::gmtime(std::time(nullptr)));
+    write_file(path, keras_zip_bytes({file.config, file.keras_version, h5_bytes(file)}, date));
+}
 
 void write_keras_h5(const std::filesystem::path& path, const KerasFile& file) { write_file(path, h5_bytes(file)); }
 

@@ -78,7 +78,37 @@ std::string read_member(zip_t* archive, const std::string& name, const char* mem
     return bytes;
 }
 
+void add_member(zip_t* archive, const char* name, const std::string& bytes) {
+    zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
+    const zip_int64_t index = zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8);
+    FER_ASSERT(index >= 0 && zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0) == 0,
+               "libzip cannot add {}: {}", name, zip_strerror(archive));
+}
+
 }  // namespace
+
+std::string keras_zip_bytes(const KerasZip& keras, const std::string& date) {
+    zip_error_t error;
+    zip_error_init(&error);
+    zip_source_t* target = zip_source_buffer_create(nullptr, 0, 0, &error);
+    FER_ASSERT(target != nullptr, "libzip makes no buffer");
+    zip_source_keep(target);
+    zip_t* archive = zip_open_from_source(target, ZIP_TRUNCATE, &error);
+    FER_ASSERT(archive != nullptr, "libzip makes no archive: {}", zip_error_strerror(&error));
+    const std::string metadata = nlohmann::json{{"keras_version", keras.keras_version}, {"date_saved", date}}.dump();
+    add_member(archive, "metadata.json", metadata);
+    add_member(archive, "config.json", keras.config);
+    add_member(archive, "model.weights.h5", keras.weights);
+    FER_ASSERT(zip_close(archive) == 0, "libzip cannot finish the archive: {}", zip_strerror(archive));
+    zip_stat_t info;
+    FER_ASSERT(zip_source_stat(target, &info) == 0 && zip_source_open(target) == 0, "libzip gives no bytes");
+    std::string bytes(info.size, '\0');
+    FER_ASSERT(zip_source_read(target, bytes.data(), bytes.size()) == static_cast<zip_int64_t>(bytes.size()),
+               "libzip gives fewer bytes than it wrote");
+    zip_source_close(target);
+    zip_source_free(target);
+    return bytes;
+}
 
 std::string read_head(const fs::path& path, std::size_t count) {
     std::ifstream in(path, std::ios::binary);

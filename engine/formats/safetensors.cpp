@@ -131,11 +131,17 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
     file.commit();
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : bytes_(read_file(path)), name_(path.string()) {
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : name_(path.string()) {
+    const auto file = std::make_shared<const MappedFile>(path);
+    storage_.push_back(file);
+    bytes_ = file->bytes();
     parse();
 }
 
-SafetensorsFile::SafetensorsFile(std::string bytes, const std::string& name) : bytes_(std::move(bytes)), name_(name) {
+SafetensorsFile::SafetensorsFile(std::string bytes, const std::string& name) : name_(name) {
+    const auto text = std::make_shared<const std::string>(std::move(bytes));
+    storage_.push_back(text);
+    bytes_ = *text;
     parse();
 }
 
@@ -183,6 +189,20 @@ void SafetensorsFile::parse() {
         }
     }
     check_coverage();
+    for (Entry& entry : entries_) {
+        align(entry);
+    }
+}
+
+void SafetensorsFile::align(Entry& entry) {
+    entry.address = bytes_.data() + data_begin_ + entry.begin;
+    if (reinterpret_cast<std::uintptr_t>(entry.address) % size_of(entry.dtype) != 0) {
+        const auto copy =
+            std::make_shared<std::vector<std::max_align_t>>((entry.end - entry.begin) / sizeof(std::max_align_t) + 1);
+        std::memcpy(copy->data(), entry.address, entry.end - entry.begin);
+        entry.address = reinterpret_cast<const char*>(copy->data());
+        storage_.push_back(copy);
+    }
 }
 
 void SafetensorsFile::parse_entry(const std::string& tensor, const void* json) {

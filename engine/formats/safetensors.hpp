@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/core/dtype.hpp"
@@ -27,8 +29,11 @@ struct TensorView {
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
                        std::map<std::string, std::string> metadata);
 
-/// A file held in memory, checked whole before anything is handed out: header length, JSON, known types, products
-/// without overflow, offsets that cover the data exactly once, and the checksum where there is one.
+/// A file mapped into memory, checked whole before anything is handed out: header length, JSON, known types, products
+/// without overflow, offsets that cover the data exactly once, and the checksum of all data where there is one (files
+/// of fer have it; those of others are checked in all else). No tensor is copied but those that a foreign file begins
+/// at addresses their type does not allow. Copies of this share the mapping; they must not outlive the file's contents
+/// (MappedFile).
 class SafetensorsFile {
 public:
     struct Entry {
@@ -36,6 +41,7 @@ public:
         DType dtype = DType::kF32;
         Shape shape;
         std::size_t begin = 0, end = 0;  // in the data
+        const char* address = nullptr;   // as aligned as the type wants
     };
 
     /// Throws DataError naming the file and, where one is to blame, the tensor.
@@ -46,7 +52,7 @@ public:
     const std::vector<Entry>& entries() const { return entries_; }
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     const Entry* find(std::string_view name) const;
-    const char* data(const Entry& entry) const { return bytes_.data() + data_begin_ + entry.begin; }
+    static const char* data(const Entry& entry) { return entry.address; }
 
     template <class T>
     std::span<const T> get(std::string_view name) const {
@@ -60,9 +66,11 @@ private:
     void parse();
     void parse_entry(const std::string& tensor, const void* json);
     void check_coverage() const;
+    void align(Entry& entry);
     [[noreturn]] void fail(const std::string& why) const;
 
-    std::string bytes_;
+    std::vector<std::shared_ptr<const void>> storage_;  // of the bytes, and of what had to be copied
+    std::string_view bytes_;
     std::string name_;
     std::size_t data_begin_ = 0;
     std::vector<Entry> entries_;  // by offset

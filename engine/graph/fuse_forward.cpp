@@ -30,7 +30,7 @@ struct Foldable {
 };
 
 Foldable foldable(const Graph& graph, const Node& layer) {
-    if (!is_linear(layer) || layer.inputs.size() != 2) {
+    if (layer.inputs.size() != 2) {
         return {};
     }
     Foldable found{.norm = only_reader(graph, layer.outputs[0])};
@@ -63,17 +63,19 @@ Foldable foldable(const Graph& graph, const Node& layer) {
 }
 
 /// w * s and (b - mean) * s + beta with s = gamma / sqrt(variance + epsilon), of a layer whose output channels are the
-/// last axis of w. The first is what the gradient of the norm does to dy, the second the norm of b.
+/// last axis of w, or the third of a depthwise kernel. The first is what the gradient of the norm does to dy, the
+/// second the norm of b.
 void fold(Graph& graph, std::size_t i, const Foldable& at) {
     const Node layer = graph.nodes()[i];
     const Node norm = graph.nodes()[static_cast<std::size_t>(at.norm)];
     const TensorInfo w = graph.value(layer.inputs[1]).info;
+    const std::int64_t channels = layer.kind == OpKind::kDepthwiseConv ? w.shape[2] : w.shape.back();
     const std::string name = graph.value(layer.inputs[1]).name + "/folded";
     const ValueId scaled = insert(graph, i++, OpKind::kBatchNormInferenceGrad, name, norm.attrs,
                                   {layer.inputs[1], norm.inputs[1], norm.inputs[4]});
     ValueId b = kNoValue;
     if (at.bias < 0) {
-        b = insert(graph, i++, OpKind::kConstant, layer.name + "/zeros", ScalarAttrs{0, {w.shape.back()}}, {});
+        b = insert(graph, i++, OpKind::kConstant, layer.name + "/zeros", ScalarAttrs{0, {channels}}, {});
         graph.value(b).info.dtype = w.dtype;
     } else {
         const std::size_t place = static_cast<std::size_t>(at.bias) + 1;
@@ -95,7 +97,8 @@ void fold(Graph& graph, std::size_t i, const Foldable& at) {
 int fuse_fold(Graph& graph) {
     int count = 0;
     for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
-        if (const Foldable found = foldable(graph, graph.nodes()[i]); found.norm >= 0) {
+        const Foldable found = is_linear(graph.nodes()[i]) ? foldable(graph, graph.nodes()[i]) : Foldable{};
+        if (found.norm >= 0) {
             fold(graph, i, found);
             ++count;
         }
@@ -103,19 +106,27 @@ int fuse_fold(Graph& graph) {
     return count;
 }
 
+namespace {
+
+/// Takes in a bias that alone reads node `i`.
+bool absorb_bias(Graph& graph, std::size_t i) {
+    Node& node = graph.nodes()[i];
+    const int reader = only_reader(graph, node.outputs[0]);
+    if (node.inputs.size() != 2 || *activation_of(node) != Activation::kNone || reader < 0 ||
+        graph.nodes()[static_cast<std::size_t>(reader)].kind != OpKind::kBias) {
+        return false;
+    }
+    node.inputs.push_back(graph.nodes()[static_cast<std::size_t>(reader)].inputs[1]);
+    absorb(graph, i, static_cast<std::size_t>(reader));
+    return true;
+}
+
+}  // namespace
+
 int fuse_bias(Graph& graph) {
     int count = 0;
     for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
-        Node& node = graph.nodes()[i];
-        if (!is_linear(node) || node.inputs.size() != 2 || *activation_of(node) != Activation::kNone) {
-            continue;
-        }
-        const int reader = only_reader(graph, node.outputs[0]);
-        if (reader >= 0 && graph.nodes()[static_cast<std::size_t>(reader)].kind == OpKind::kBias) {
-            node.inputs.push_back(graph.nodes()[static_cast<std::size_t>(reader)].inputs[1]);
-            absorb(graph, i, static_cast<std::size_t>(reader));
-            ++count;
-        }
+        count += is_linear(graph.nodes()[i]) && absorb_bias(graph, i) ? 1 : 0;
     }
     return count;
 }
@@ -144,6 +155,67 @@ int fuse_activation(Graph& graph) {
     int count = 0;
     for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
         count += is_linear(graph.nodes()[i]) && absorb_activation(graph, i) ? 1 : 0;
+    }
+    return count;
+}
+
+int fuse_depthwise(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        if (graph.nodes()[i].kind != OpKind::kDepthwiseConv) {
+            continue;
+        }
+        if (const Foldable found = foldable(graph, graph.nodes()[i]); found.norm >= 0) {
+            fold(graph, i, found);
+            i += found.bias < 0 ? 3 : 2;  // what makes its weights and its bias now stands before it
+            ++count;
+        }
+        count += absorb_bias(graph, i) ? 1 : 0;
+        count += absorb_activation(graph, i) ? 1 : 0;
+    }
+    return count;
+}
+
+int fuse_fixed_norm(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        const Node& node = graph.nodes()[i];
+        const int reader = node.kind == OpKind::kBatchNormInference ? only_reader(graph, node.outputs[0]) : -1;
+        if (reader >= 0 && graph.nodes()[static_cast<std::size_t>(reader)].kind == OpKind::kRelu) {
+            count += absorb_activation(graph, i) ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+// Rows and columns that no window reaches may be missing: what is read must be the same.
+int fuse_pad(Graph& graph) {
+    int count = 0;
+    for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+        const Node pad = graph.nodes()[i];
+        const int reader = pad.kind == OpKind::kZeroPad ? only_reader(graph, pad.outputs[0]) : -1;
+        if (reader < 0) {
+            continue;
+        }
+        Node& conv = graph.nodes()[static_cast<std::size_t>(reader)];
+        auto* attrs = std::get_if<ConvAttrs>(&conv.attrs);
+        const bool forward = conv.kind == OpKind::kConv2d || conv.kind == OpKind::kDepthwiseConv;
+        if (!forward || attrs->padding != Padding::kValid || conv.inputs[0] != pad.outputs[0]) {
+            continue;
+        }
+        const Shape& x = graph.value(pad.inputs[0]).info.shape;
+        const Shape& w = graph.value(conv.inputs[1]).info.shape;
+        const Shape& y = graph.value(conv.outputs[0]).info.shape;
+        const auto& zeros = std::get<PadAttrs>(pad.attrs);
+        const Window rows = window_of(x[1], w[0], attrs->stride, Padding::kSame);
+        const Window cols = window_of(x[2], w[1], attrs->stride, Padding::kSame);
+        if (rows.before == zeros.top && cols.before == zeros.left && rows.out == y[1] && cols.out == y[2]) {
+            attrs->padding = Padding::kSame;
+            conv.inputs[0] = pad.inputs[0];
+            graph.nodes().erase(graph.nodes().begin() + static_cast<std::ptrdiff_t>(i--));
+            number_writers(graph);
+            ++count;
+        }
     }
     return count;
 }

@@ -12,6 +12,9 @@ int fuse_activation(Graph&);
 int fuse_norm(Graph&);
 int fuse_residual(Graph&);
 int fuse_norm_pool(Graph&);
+int fuse_pad(Graph&);
+int fuse_depthwise(Graph&);
+int fuse_fixed_norm(Graph&);
 
 // of a whole step
 int fuse_norm_mask(Graph&);

@@ -51,8 +51,12 @@ void grad_conv2d(Gradients& g, const Node& node) {
 }
 
 void grad_depthwise_conv(Gradients& g, const Node& node) {
-    const ConvAttrs attrs = std::get<ConvAttrs>(node.attrs);
-    const ValueId dy = g.of_output(node);
+    ConvAttrs attrs = std::get<ConvAttrs>(node.attrs);
+    const ValueId dy = before_activation(g, node, attrs.activation);
+    attrs.activation = Activation::kNone;
+    if (node.inputs.size() == 3 && g.wanted(node, 2)) {
+        g.give(node, 2, g.graph().apply1(OpKind::kBiasGrad, sub(node, "db"), NoAttrs{}, {dy}));
+    }
     if (g.wanted(node, 1)) {
         ConvAttrs w = attrs;
         w.kernel = g.graph().value(node.inputs[1]).info.shape;

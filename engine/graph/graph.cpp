@@ -50,7 +50,7 @@ ValueId Graph::find(std::string_view name) const {
 }
 
 OpDesc Graph::describe(const Node& node) const {
-    OpDesc op{node.kind, node.name, node.attrs, {}, {}, {}};
+    OpDesc op{.kind = node.kind, .name = node.name, .attrs = node.attrs, .in = {}, .out = {}, .state = {}};
     const auto infos = [this](const std::vector<ValueId>& ids) {
         std::vector<TensorInfo> list;
         for (const ValueId id : ids) {

@@ -155,7 +155,7 @@ Infos infer_image_conv(const OpDesc& op) {
 
 // (x (n,h,w,c), w (kh,kw,c,1)) -> y
 Infos infer_depthwise_conv(const OpDesc& op) {
-    expect_inputs(op, 2, 2);
+    expect_inputs(op, 2, 3);
     expect_rank(op, 0, 4);
     expect_rank(op, 1, 4);
     expect_real(op);
@@ -163,7 +163,9 @@ Infos infer_depthwise_conv(const OpDesc& op) {
     const Shape& w = op.in[1].shape;
     FER_CHECK(x[3] == w[2], "input {} has {} channels but the kernel {} takes {}", x.str(), x[3], w.str(), w[2]);
     FER_CHECK(w[3] == 1, "only depth multiplier 1 is supported, got {}", w[3]);
-    FER_CHECK(op.as<ConvAttrs>().activation == Activation::kNone, "takes no fused activation");
+    if (op.in.size() == 3) {
+        expect_shape(op, 2, {w[2]});
+    }
     return {{conv_output(x, w, op.as<ConvAttrs>(), x[3]), op.in[0].dtype}};
 }
 

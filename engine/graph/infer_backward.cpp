@@ -92,7 +92,9 @@ Infos infer_batch_norm_pool_grad(const OpDesc& op) {
 // (dy, gamma, variance) -> dx
 Infos infer_batch_norm_inference_grad(const OpDesc& op) {
     expect_inputs(op, 3, 3);
-    expect_shape(op, 1, channels(op));
+    const Shape& x = op.in[0].shape;
+    const bool depthwise_kernel = x.rank() == 4 && x[3] == 1 && op.in[1].shape == Shape{x[2]};  // (kh, kw, c, 1)
+    expect_shape(op, 1, depthwise_kernel ? Shape{x[2]} : channels(op));
     return like_input(op);
 }
 

@@ -234,15 +234,18 @@ struct ImageConvAttrs {
 };
 struct AdamAttrs {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
+    float rate_factor = 1;  // on the learning rate
     bool operator==(const AdamAttrs&) const = default;
 };
 struct SgdAttrs {
     double momentum = 0;
     bool nesterov = false;
+    float rate_factor = 1;  // on the learning rate
     bool operator==(const SgdAttrs&) const = default;
 };
 struct RmsPropAttrs {
     double rho = 0.9, momentum = 0, epsilon = 1e-7;
+    float rate_factor = 1;  // on the learning rate
     bool operator==(const RmsPropAttrs&) const = default;
 };
 
@@ -266,6 +269,7 @@ struct OpDesc {
     std::string name;
     Attributes attrs;
     std::vector<TensorInfo> in, out, state;
+    std::uint32_t fixed = 0;  // bit i: input i outlives the step and no node of the plan writes it
 
     template <class T>
     const T& as() const {

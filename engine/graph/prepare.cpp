@@ -49,12 +49,11 @@ void replace_input(Graph& graph, ValueId old, ValueId by) {
 
 }  // namespace
 
+namespace {
+
 // Every parameter gets a copy, biases too: then the optimizer writes all of them in one launch.
-int prepare_shadow(Graph& step, Graph& prepared) {
-    const auto optimizer = std::ranges::find_if(step.nodes(), [](const Node& n) { return is_optimizer(n.kind); });
-    if (optimizer == step.nodes().end()) {
-        return 0;
-    }
+int shadow(Graph& step, Graph& prepared, std::size_t index) {
+    const auto optimizer = step.nodes().begin() + static_cast<std::ptrdiff_t>(index);
     const OpDesc op = step.describe(*optimizer);
     const std::size_t count = op.in.size() - first_gradient(op.in);
     const std::vector<ValueId> parameters(optimizer->state.begin(),
@@ -83,6 +82,19 @@ int prepare_shadow(Graph& step, Graph& prepared) {
     }
     number_writers(step);
     return static_cast<int>(casts.size());
+}
+
+}  // namespace
+
+// The casts of a group stand before its optimizer, so that one moves forward by as many places.
+int prepare_shadow(Graph& step, Graph& prepared) {
+    int count = 0;
+    for (std::size_t i = 0; i < step.nodes().size(); ++i) {
+        const int taken = is_optimizer(step.nodes()[i].kind) ? shadow(step, prepared, i) : 0;
+        i -= static_cast<std::size_t>(taken);
+        count += taken;
+    }
+    return count;
 }
 
 namespace {

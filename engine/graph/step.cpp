@@ -1,7 +1,9 @@
 #include "engine/graph/step.hpp"
 
+#include <algorithm>
 #include <type_traits>
 
+#include "engine/core/text.hpp"
 #include "engine/graph/gradient.hpp"
 
 namespace fer {
@@ -146,35 +148,92 @@ void build_averages(Step& step, const StepOptions& options) {
     step.graph.apply(OpKind::kEma, "ema", ScalarAttrs{options.ema}, values, averages);
 }
 
+/// Trained parameters of one learning rate, by place in the list of all.
+struct UpdateGroup {
+    RateGroup rate;
+    std::vector<std::size_t> members;
+};
+
+/// UsageError for a layer that is not there, or out of order.
+std::vector<UpdateGroup> update_groups(const Step& step, const StepOptions& options,
+                                       const std::vector<ValueId>& parameters) {
+    std::vector<UpdateGroup> groups(1);
+    auto next = options.rate_groups.begin();
+    std::size_t place = 0;
+    for (const Layer& layer : step.layers) {
+        if (next != options.rate_groups.end() && next->layer == layer.name) {
+            groups.push_back({*next++, {}});
+        }
+        for (const ValueId variable : layer.variables) {
+            if (place < parameters.size() && parameters[place] == variable) {
+                groups.back().members.push_back(place++);
+            }
+        }
+    }
+    if (next != options.rate_groups.end()) {
+        std::vector<std::string> names;
+        for (const Layer& layer : step.layers) {
+            names.push_back(layer.name);
+        }
+        const bool known = std::ranges::count(names, next->layer) > 0;
+        const std::string near = nearest(next->layer, names);
+        throw UsageError(fmt::format("optimizer.groups: {} '{}'",
+                                     known ? "out of the network's order:" : "there is no layer", next->layer))
+            .try_this(known || near.empty() ? "fer summary shows the layers in their order"
+                                            : fmt::format("did you mean '{}'?", near));
+    }
+    FER_ASSERT(place == parameters.size(), "{} of {} parameters belong to a layer", place, parameters.size());
+    std::erase_if(groups, [](const UpdateGroup& group) { return group.members.empty(); });
+    return groups;
+}
+
+/// One update of the parameters of a group. Groups have a node each; moments are named alike with and without groups.
+void build_group_update(Step& step, const StepOptions& options, const UpdateGroup& group, ValueId rate,
+                        const std::vector<ValueId>& parameters, const std::vector<ValueId>& gradients) {
+    Graph& graph = step.graph;
+    const OptimizerNames names = names_of(options.optimizer);
+    std::vector<ValueId> inputs{rate, step.clock};
+    if (const ValueId scale = graph.find(kLossScale); scale != kNoValue) {
+        inputs.push_back(scale);
+    }
+    std::vector<ValueId> state;
+    for (const std::size_t k : group.members) {
+        inputs.push_back(gradients[k]);
+        state.push_back(parameters[k]);
+    }
+    for (const std::string& moment : names.moments) {
+        for (const std::size_t k : group.members) {
+            const std::string name = fmt::format("{}/{}/{}", names.name, moment, graph.value(parameters[k]).name);
+            const TensorInfo info = graph.value(parameters[k]).info;
+            state.push_back(graph.add(name, Role::kState, info));
+        }
+    }
+    OptimizerAttrs rule = options.optimizer;
+    std::visit([&group](auto& a) { a.rate_factor = group.rate.factor; }, rule);
+    const Attributes attrs = std::visit([](const auto& a) { return Attributes(a); }, rule);
+    const std::string suffix = group.rate.layer.empty() ? "" : " from " + group.rate.layer;
+    graph.apply(names.kind, names.name + suffix, attrs, inputs, state);
+    step.rate_groups.push_back(group.rate);
+}
+
 void build_update(Step& step, const StepOptions& options, const std::vector<ValueId>& parameters,
                   const std::vector<ValueId>& gradients) {
     Graph& graph = step.graph;
-    const OptimizerNames names = names_of(options.optimizer);
     const ValueId scale = graph.find(kLossScale);
     ValueId rate = step.learning_rate;
     if (options.schedule.kind != ScheduleKind::kConstant) {
         rate = graph.apply1(OpKind::kSchedule, "scheduled_rate", options.schedule, {rate, step.clock});
     }
-    std::vector<ValueId> inputs{rate, step.clock};
     if (scale != kNoValue) {
         graph.apply(OpKind::kCheckGradients, "check_gradients", NoAttrs{}, gradients, {scale});
-        inputs.push_back(scale);
     }
     if (options.clip != ClipAttrs{}) {
         graph.apply(OpKind::kClipGradients, "clip_gradients", options.clip,
                     scale == kNoValue ? std::vector<ValueId>{} : std::vector{scale}, gradients);
     }
-    inputs.insert(inputs.end(), gradients.begin(), gradients.end());
-    std::vector<ValueId> state = parameters;
-    for (const std::string& moment : names.moments) {
-        for (const ValueId p : parameters) {
-            const std::string name = fmt::format("{}/{}/{}", names.name, moment, graph.value(p).name);
-            const TensorInfo info = graph.value(p).info;
-            state.push_back(graph.add(name, Role::kState, info));
-        }
+    for (const UpdateGroup& group : update_groups(step, options, parameters)) {
+        build_group_update(step, options, group, rate, parameters, gradients);
     }
-    const Attributes attrs = std::visit([](const auto& a) { return Attributes(a); }, options.optimizer);
-    graph.apply(names.kind, names.name, attrs, inputs, state);
     if (scale != kNoValue) {
         graph.apply(OpKind::kUpdateLossScale, "update_loss_scale", NoAttrs{}, {}, {scale});
     }

@@ -25,6 +25,12 @@ struct InputOptions {
     bool augment_evaluation = false;  // off: only training images are augmented
 };
 
+/// From this layer on, in the network's order, the learning rate is multiplied by `factor`.
+struct RateGroup {
+    std::string layer;
+    float factor = 1;
+};
+
 struct StepOptions {
     std::int64_t batch = 64;
     InputOptions input;
@@ -40,6 +46,8 @@ struct StepOptions {
     float ema = 0;        // decay of the averages of all weights and moving statistics; 0: there are none
     int accumulate = 1;   // steps whose gradients make one update
     bool updates = true;  // false: a step that only adds to the gradients of an update to come
+    std::vector<RateGroup> rate_groups;  // in the order of their layers; before the first one the factor is 1
+    bool cache_features = false;         // for a session: a frozen trunk runs once per image, not in every step
     std::string fuse = "on";
     Precision precision = Precision::kFp32;
     DType real = DType::kF32;  // kF64: the whole step in float64, for checks
@@ -52,6 +60,7 @@ struct Step {
     std::vector<Layer> layers;
     std::vector<Variable> variables;
     std::vector<FusionCount> fusions;
+    std::vector<RateGroup> rate_groups;  // with what they begin with; those without trained parameters are left out
     ValueId images = kNoValue, labels = kNoValue, order = kNoValue;  // inputs
     ValueId class_weights = kNoValue, learning_rate = kNoValue;      // state
     ValueId clock = kNoValue, metrics = kNoValue;                    // state

@@ -340,7 +340,9 @@ KerasModel parse_keras_config(std::string_view json, const std::string& file, co
     }
 }
 
-std::string keras_config(const Architecture& architecture) {
+namespace {
+
+Json functional(const Architecture& architecture) {
     const std::string input = without_slashes(architecture.input);
     Json layers = Json::array();
     layers.push_back(
@@ -370,13 +372,28 @@ std::string keras_config(const Architecture& architecture) {
             output = "probabilities";
         }
     }
-    const Json root{{"class_name", "Functional"},
-                    {"config",
-                     {{"name", without_slashes(architecture.name)},
-                      {"trainable", true},
-                      {"layers", layers},
-                      {"input_layers", {{input, 0, 0}}},
-                      {"output_layers", {{output, 0, 0}}}}}};
+    return {{"class_name", "Functional"},
+            {"config",
+             {{"name", without_slashes(architecture.name)},
+              {"trainable", true},
+              {"layers", layers},
+              {"input_layers", {{input, 0, 0}}},
+              {"output_layers", {{output, 0, 0}}}}}};
+}
+
+}  // namespace
+
+std::string keras_config(const Architecture& architecture) { return functional(architecture).dump(); }
+
+std::string keras_archive_config(const Architecture& architecture) {
+    Json root = functional(architecture);
+    root["class_name"] = "Model";  // the functional one lies in another module of each version
+    root["module"] = "keras";
+    root["registered_name"] = nullptr;
+    for (Json& layer : root["config"]["layers"]) {
+        layer["module"] = "keras.layers";
+        layer["registered_name"] = nullptr;
+    }
     return root.dump();
 }
 

@@ -33,4 +33,7 @@ KerasModel parse_keras_config(std::string_view json, const std::string& file, co
 /// The functional model of Keras 2 with these layers; parse_keras_config() reads it back as it was.
 std::string keras_config(const Architecture& architecture);
 
+/// The same as the config.json of a .keras archive, in the words that both Keras 2.15 and Keras 3 understand.
+std::string keras_archive_config(const Architecture& architecture);
+
 }  // namespace fer

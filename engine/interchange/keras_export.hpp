@@ -11,4 +11,7 @@ namespace fer {
 /// values stay the caller's. UsageError if a variable has none.
 KerasFile to_keras(const Architecture& architecture, const VariableValues& values);
 
+/// What write_keras_archive() writes: the same by container, as Keras v3 counts them.
+KerasFile to_keras_archive(const Architecture& architecture, const VariableValues& values);
+
 }  // namespace fer

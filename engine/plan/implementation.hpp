@@ -20,7 +20,8 @@ struct Operands {
     std::span<void* const> out;
     std::span<void* const> state;
     void* workspace = nullptr;
-    void* queue = nullptr;  // Runtime::queue(), of the step's branch
+    void* queue = nullptr;         // Runtime::queue(), of the step's branch
+    std::uint64_t generation = 0;  // of the inputs in OpDesc::fixed: another number if anything may have changed them
 
     template <class T>
     const T* input(std::size_t i) const {
@@ -45,6 +46,8 @@ struct Implementation {
     std::int64_t (*workspace)(const OpDesc&);  // bytes of scratch; null: none
     Kernel (*make)(const OpDesc&);
     std::string (*note)(const OpDesc&) = nullptr;  // which of its ways it takes, "engine 45"; null: it has one
+    int overwrites = 0;  // the input whose memory the first output takes where that dies and the op may overwrite, or
+                         // where it is another than the first
 };
 
 /// What a plan needs to know of a device.

@@ -35,6 +35,23 @@ std::vector<int> needed_nodes(const Graph& graph) {
     return needed;
 }
 
+/// For each value whether it outlives the step and none of `nodes` writes it.
+std::vector<char> fixed_values(const Graph& graph, const std::vector<int>& nodes) {
+    std::vector<char> fixed;
+    for (const Value& value : graph.values()) {
+        fixed.push_back(value.role == Role::kParameter || value.role == Role::kState ? 1 : 0);
+    }
+    for (const int n : nodes) {
+        const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
+        for (const auto* ids : {&node.outputs, &node.state}) {
+            for (const ValueId id : *ids) {
+                fixed[at(id)] = 0;
+            }
+        }
+    }
+    return fixed;
+}
+
 void check_forced(const Device& device, const PlanOptions& options) {
     for (const auto& [op, how] : options.force) {
         std::vector<std::string> names;
@@ -178,11 +195,15 @@ void share_memory(Plan& plan, const PlanOptions& options) {
         const PlanStep& step = plan.steps[static_cast<std::size_t>(s)];
         const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];
         const bool view = is_view(node.kind);
-        if (!view && !(options.in_place && options.share && may_overwrite(node.kind))) {
+        const auto last = static_cast<int>(node.inputs.size()) - 1;
+        const int input = view ? 0 : std::min(step.implementation->overwrites, last);
+        const bool may = input > 0 ? input == step.implementation->overwrites : may_overwrite(node.kind);
+        if (!view && !(options.in_place && options.share && may)) {
             continue;
         }
         const ValueId out = node.outputs[0];
-        const ValueId owner = owner_of(plan, node.inputs[0]);
+        const ValueId taken = node.inputs[static_cast<std::size_t>(std::max(input, 0))];
+        const ValueId owner = owner_of(plan, taken);
         Placement& o = plan.placements[at(owner)];
         Placement& mine = plan.placements[at(out)];
         const bool dies_here =
@@ -191,7 +212,7 @@ void share_memory(Plan& plan, const PlanOptions& options) {
         const auto uses = std::ranges::count_if(node.inputs, [&](ValueId id) { return owner_of(plan, id) == owner; });
         if (view || (dies_here && uses == 1 && mine.place == Place::kArena)) {
             FER_ASSERT(!view || mine.place == Place::kArena, "view '{}' is not temporary", graph.value(out).name);
-            mine.shares = node.inputs[0];
+            mine.shares = taken;
             o.last = std::max(o.last, mine.last);
         }
     }
@@ -290,11 +311,16 @@ Plan make_plan(const Graph& graph, const Device& device, const PlanOptions& opti
     check_forced(device, options);
     Plan plan{.graph = graph, .device = std::string(device.name()), .steps = {}, .placements = {}};
     plan.placements.resize(graph.values().size());
-    for (const int n : needed_nodes(graph)) {
+    const std::vector<int> needed = needed_nodes(graph);
+    const std::vector<char> fixed = fixed_values(graph, needed);
+    for (const int n : needed) {
         const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
         PlanStep step;
         step.node = n;
         step.op = graph.describe(node);
+        for (std::size_t i = 0; i < std::min<std::size_t>(node.inputs.size(), 32); ++i) {
+            step.op.fixed |= fixed[at(node.inputs[i])] != 0 ? std::uint32_t{1} << i : 0;
+        }
         if (!is_view(node.kind)) {
             choose(step, device, options);
             if (options.ask_all) {

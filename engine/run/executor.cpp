@@ -65,7 +65,11 @@ trace::Work work_of(const OpDesc& op) {
 
 Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
                    const std::map<std::string, const void*>& inputs, bool record)
-    : plan_(std::move(plan)), runtime_(arena.runtime()), record_(record), phases_(phases_of(plan_)) {
+    : plan_(std::move(plan)),
+      variables_(variables),
+      runtime_(arena.runtime()),
+      record_(record),
+      phases_(phases_of(plan_)) {
     FER_ASSERT(&variables.runtime() == &runtime_, "variables and arena belong to two runtimes");
     FER_CHECK(arena.bytes() >= plan_.arena_bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(),
               plan_.arena_bytes);
@@ -92,6 +96,10 @@ Executor::Executor(Plan plan, const Variables& variables, Arena& arena,
     for (PlanStep& step : plan_.steps) {
         names_.emplace_back(step.op.name);
         works_.push_back(work_of(step.op));
+        const Node& node = plan_.graph.nodes()[static_cast<std::size_t>(step.node)];
+        writes_ = writes_ || !node.state.empty() || std::ranges::any_of(node.outputs, [this](ValueId id) {
+                      return plan_.placements[at(id)].place == Place::kPersistent;
+                  });
         bound_.push_back({step.implementation == nullptr ? Kernel{} : step.implementation->make(step.op),
                           {},
                           {},
@@ -143,6 +151,7 @@ void Executor::run() {
         return run_step_by_step();
     }
     if (recording_ != nullptr) {
+        const Pass pass(*this);
         return recording_->start();
     }
     run_step_by_step();
@@ -186,6 +195,7 @@ void Executor::enqueue_branches() {
 }
 
 void Executor::run_step_by_step() {
+    const Pass pass(*this);
     const bool guarded = plan_.gap > 0;
     std::optional<trace::Range> phase;
     for (std::size_t s = 0; s < bound_.size(); ++s) {
@@ -222,7 +232,7 @@ void Executor::enqueue(std::size_t s, int branch) const {
     }
     const trace::Range range(names_[s], &works_[s]);
     try {
-        step.kernel({step.in, step.out, step.state, step.workspace, runtime_.queue(branch)});
+        step.kernel({step.in, step.out, step.state, step.workspace, runtime_.queue(branch), generation_});
     } catch (const DeviceError& error) {
         throw DeviceError(fmt::format("node '{}': {}", plan_.steps[s].op.name, error.what()))
             .because(error.why())
@@ -231,6 +241,7 @@ void Executor::enqueue(std::size_t s, int branch) const {
 }
 
 std::string Executor::find_not_finite() {
+    const Pass pass(*this);
     for (std::size_t s = 0; s < bound_.size(); ++s) {
         enqueue(s);
         const Node& node = plan_.graph.nodes()[static_cast<std::size_t>(plan_.steps[s].node)];

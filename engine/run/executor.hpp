@@ -79,11 +79,37 @@ public:
         return values;
     }
 
+    /// The same as bytes, of any type.
+    std::vector<char> read_bytes(ValueId id) const {
+        std::vector<char> bytes(static_cast<std::size_t>(plan_.graph.value(id).info.bytes()));
+        runtime_.download(bytes.data(), addresses_[static_cast<std::size_t>(id)], std::ssize(bytes));
+        return bytes;
+    }
+
     /// Seconds spent in each step so far when timing is on; then nothing is recorded.
     void time_steps(bool on) { seconds_.assign(on ? plan_.steps.size() : 0, 0.0); }
     const std::vector<double>& step_seconds() const { return seconds_; }
 
 private:
+    /// One pass over the steps: knows whether anything else has written the variables since the last one.
+    class Pass {
+    public:
+        explicit Pass(Executor& executor) : executor_(executor) {
+            executor_.generation_ += executor_.variables_.writes() != executor_.seen_ ? 1 : 0;
+        }
+        ~Pass() {
+            if (executor_.writes_) {
+                executor_.variables_.note_run();
+            }
+            executor_.seen_ = executor_.variables_.writes();
+        }
+        Pass(const Pass&) = delete;
+        Pass& operator=(const Pass&) = delete;
+
+    private:
+        Executor& executor_;
+    };
+
     struct Bound {
         Kernel kernel;
         std::vector<void*> in, out, state;
@@ -101,8 +127,12 @@ private:
     void check_canaries(const Bound& step, const std::string& node) const;
 
     Plan plan_;
+    const Variables& variables_;
     Runtime& runtime_;
     bool record_;
+    bool writes_ = false;                         // variables
+    std::uint64_t generation_ = 0;                // Operands::generation
+    std::uint64_t seen_ = 0;                      // Variables::writes() after the last pass
     std::vector<void*> addresses_;                // per value
     std::vector<Bound> bound_;                    // per step
     std::vector<trace::Name> names_;              // per step

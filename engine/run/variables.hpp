@@ -41,6 +41,10 @@ public:
     Runtime& runtime() const { return parameters_.runtime(); }
     /// Grows whenever the host may have written something: what is derived from the variables must then be made anew.
     std::uint64_t changes() const { return changes_; }
+    /// Grows with every change, those that executors make included.
+    std::uint64_t writes() const { return changes_ + runs_; }
+    /// An executor has run that writes some of them.
+    void note_run() const { ++runs_; }
     std::int64_t bytes() const { return parameters_.bytes() + gradients_.bytes() + state_.bytes(); }
 
     /// The tensor itself, where the host may address it.
@@ -92,6 +96,7 @@ private:
     std::map<std::string, Entry, std::less<>> entries_;
     Buffer parameters_, gradients_, state_;
     mutable std::uint64_t changes_ = 1;  // the tensors, not the table of them, are what changes
+    mutable std::uint64_t runs_ = 0;
 };
 
 /// Starting values: kernels by their initializer from (seed, name), moving variances and weights one, all else zero.

@@ -14,12 +14,15 @@
 namespace fer {
 namespace {
 
-std::vector<std::string> split_choices(std::string_view text) {
+/// Without spaces around them.
+std::vector<std::string> split_words(std::string_view text, char separator) {
     std::vector<std::string> words;
     while (!text.empty()) {
-        const std::size_t bar = std::min(text.find('|'), text.size());
-        words.emplace_back(text.substr(0, bar));
-        text.remove_prefix(std::min(text.size(), bar + 1));
+        const std::size_t end = std::min(text.find(separator), text.size());
+        std::string_view word = text.substr(0, end);
+        word.remove_prefix(std::min(word.find_first_not_of(' '), word.size()));
+        words.emplace_back(word.substr(0, word.find_last_not_of(' ') + 1));
+        text.remove_prefix(std::min(text.size(), end + 1));
     }
     return words;
 }
@@ -85,7 +88,7 @@ void set_from_text(Config& config, const Setting& setting, std::string_view text
         }
     };
     if (auto* const* s = std::get_if<std::string*>(&field)) {
-        const auto choices = split_choices(setting.choices);
+        const auto choices = split_words(setting.choices, '|');
         if (!choices.empty() && std::ranges::count(choices, text) == 0) {
             const std::string near = nearest(text, choices);
             throw UsageError(fmt::format("{}: unknown value '{}'", where, text))
@@ -148,6 +151,7 @@ std::vector<std::string> check(const Config& config) {
     FER_CHECK(config.optimizer.global_clipnorm == 0 || config.optimizer.clipvalue == 0,
               "optimizer.global_clipnorm {} and optimizer.clipvalue {}: only one may be set",
               config.optimizer.global_clipnorm, config.optimizer.clipvalue);
+    static_cast<void>(rate_groups(config));
     FER_CHECK(config.augment.brightness_low <= config.augment.brightness_high,
               "augment.brightness_low {} is above brightness_high {}", config.augment.brightness_low,
               config.augment.brightness_high);
@@ -185,6 +189,19 @@ OptimizerAttrs optimizer_attrs(const Config& config) {
         return RmsPropAttrs{.rho = o.rho, .momentum = o.momentum, .epsilon = o.epsilon};
     }
     return AdamAttrs{.beta1 = o.beta_1, .beta2 = o.beta_2, .epsilon = o.epsilon};
+}
+
+std::vector<RateGroup> rate_groups(const Config& config) {
+    std::vector<RateGroup> groups;
+    for (const std::string& part : split_words(config.optimizer.groups, ',')) {
+        const std::string where = fmt::format("optimizer.groups: '{}'", part);
+        const std::vector<std::string> words = split_words(part, '=');
+        FER_CHECK(words.size() == 2 && !words[0].empty(), "{} is not LAYER=FACTOR", where);
+        const double factor = number<double>(words[1], where, "a number");
+        FER_CHECK(factor >= 0 && factor <= 1000, "{}: a factor lies between 0 and 1000", where);
+        groups.push_back({words[0], static_cast<float>(factor)});
+    }
+    return groups;
 }
 
 AugmentAttrs augment_attrs(const Config& config) {

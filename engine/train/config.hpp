@@ -51,6 +51,7 @@ struct TrainConfig {
     std::string weights = "none";  // none, or a file to start from
     std::string freeze;            // a number of layers, the name of the last frozen one; empty: as the network says
     std::int64_t seed = 0;
+    bool feature_cache = false;  // the frozen trunk's output of each image is computed once
     std::string fuse = "on";
     std::string precision = "auto";
     bool tensorboard = false;
@@ -63,6 +64,7 @@ struct OptimizerConfig {
     double momentum = 0;                                  // SGD, RMSprop
     bool nesterov = false;                                // SGD
     double rho = 0.9;                                     // RMSprop
+    std::string groups;                                   // "LAYER=FACTOR,...": see rate_groups()
     double global_clipnorm = 0, clipvalue = 0;            // 0: off
 };
 
@@ -152,6 +154,9 @@ std::vector<std::string> check(const Config& config);
 std::string to_toml(const Config& config);
 
 OptimizerAttrs optimizer_attrs(const Config& config);
+/// optimizer.groups: from each layer on the learning rate is multiplied by its factor, before the first by 1.
+/// UsageError for anything but LAYER=FACTOR with factors from 0 to 1000, separated by commas.
+std::vector<RateGroup> rate_groups(const Config& config);
 AugmentAttrs augment_attrs(const Config& config);
 
 /// Does anything in a step depend on how long the whole training is?

@@ -120,6 +120,9 @@ Session::Session(const ModelBuilder& model, const StepOptions& options, const Da
         images_ = resident(runtime, std::span(data.pixels));
         labels_ = resident(runtime, std::span(data.labels));
     }
+    if (use == Use::kTrain && options_.cache_features) {
+        features_.emplace(training_, options_, runtime);
+    }
     if (use == Use::kTrain) {
         const Variables::Entry& metrics = variables_.at(kMetrics);
         watch_ = runtime.watch(metrics.address, metrics.info.bytes());
@@ -137,9 +140,37 @@ void Session::set_order(std::span<const std::int32_t> order, std::int64_t cursor
               order.size(), data_.size());
     runtime_.upload(training_order_.data(), order.data(), static_cast<std::int64_t>(order.size_bytes()));
     variables_.write(kClock, cursor, kClockCursor);
+    if (features_) {
+        order_.assign(order.begin(), order.end());
+        cursor_ = cursor;
+    }
+}
+
+void Session::fill_features() {
+    if (features_->filled()) {
+        return;
+    }
+    const auto total = std::ssize(order_);
+    const std::int64_t batch = std::min(options_.batch, total);
+    for (std::int64_t begin = 0; begin < total; begin += batch) {
+        const std::int64_t first = std::min(begin, total - batch);  // full batches alone, the last one again in part
+        variables_.write(kClock, first, kClockCursor);
+        prepare(Use::kTrain);
+        Executor& trunk = executor({Use::kTrain, kTrunk});
+        trunk.run();
+        features_->store(trunk,
+                         std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(batch)));
+    }
+    features_->mark_filled();
+    variables_.write(kClock, cursor_, kClockCursor);
 }
 
 void Session::train(std::int64_t images, bool updates) {
+    if (features_) {
+        fill_features();
+        features_->load(std::span(order_).subspan(static_cast<std::size_t>(cursor_), static_cast<std::size_t>(images)));
+        cursor_ += images;
+    }
     prepare(Use::kTrain);
     const trace::Range range(step_name());
     executor({Use::kTrain, images, updates}).run();
@@ -169,7 +200,11 @@ std::optional<Metrics> Session::glance_at_metrics() {
 
 std::string Session::find_not_finite() {
     variables_.write(kClock, std::int64_t{0}, kClockCursor);
-    return executor({Use::kTrain, std::min(options_.batch, data_.size())}).find_not_finite();
+    const std::int64_t images = std::min(options_.batch, data_.size());
+    if (features_) {
+        features_->load(std::span(order_).first(static_cast<std::size_t>(std::min(images, std::ssize(order_)))));
+    }
+    return executor({Use::kTrain, images}).find_not_finite();
 }
 
 void Session::clear_training_metrics() { variables_.clear(kMetrics); }
@@ -241,9 +276,16 @@ Plan Session::make_step_plan(const Work& work) const {
     if (work.images == 0) {
         return make_plan((work.use == Use::kTrain ? training_ : evaluation_).prepare, device_, plan_);
     }
+    if (work.images == kTrunk) {
+        return make_plan(features_->trunk(), device_, plan_);
+    }
     StepOptions options = with_batch(options_, work.images);
     options.updates = work.updates;
-    const Step step = work.use == Use::kTrain ? training_step(model_, options) : evaluation_step(model_, options);
+    Step step = work.use == Use::kTrain ? training_step(model_, options) : evaluation_step(model_, options);
+    if (work.use == Use::kTrain && features_) {
+        Graph trunk;
+        split_features(step.graph, trunk);
+    }
     if (tuner_ != nullptr) {
         tuner_->tune(step.graph);
     }
@@ -260,10 +302,13 @@ Executor& Session::executor(const Work& work) {
         executors_.clear();
         arena_.reserve(plan.arena_bytes);
     }
-    const std::map<std::string, const void*> inputs{
+    std::map<std::string, const void*> inputs{
         {kImages, runtime_.host_memory() ? static_cast<const void*>(data_.pixels.data()) : images_.data()},
         {kLabels, runtime_.host_memory() ? static_cast<const void*>(data_.labels.data()) : labels_.data()},
         {kOrder, (work.use == Use::kTrain ? training_order_ : evaluation_order_).data()}};
+    if (features_) {
+        inputs.merge(features_->inputs());
+    }
     auto& made = executors_[work];
     made = std::make_unique<Executor>(std::move(plan), variables_, arena_, inputs, record_);
     return *made;

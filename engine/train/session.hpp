@@ -11,6 +11,7 @@
 #include "engine/data/dataset.hpp"
 #include "engine/run/executor.hpp"
 #include "engine/run/tuner.hpp"
+#include "engine/train/feature_cache.hpp"
 
 namespace fer {
 
@@ -65,6 +66,8 @@ public:
     void swap_averages();
     /// The averages begin as, or become, what weights and statistics are.
     void set_averages();
+    /// Bytes of the features that are computed once per image; 0 without StepOptions::cache_features.
+    std::int64_t feature_bytes() const { return features_ ? features_->bytes() : 0; }
 
     /// Inference on the given images in the given order.
     Evaluation evaluate(std::span<const std::int32_t> indices);
@@ -81,7 +84,11 @@ public:
 private:
     /// Makes what the steps of this direction derive from the variables, if those may have changed since.
     void prepare(Use use);
-    /// What an executor does; no images: what Step::prepare says.
+    /// Runs the frozen trunk on all images of the order, once in the life of the session: frozen weights are set before
+    /// the first step.
+    void fill_features();
+    static constexpr std::int64_t kTrunk = -1;
+    /// What an executor does; no images: what Step::prepare says; kTrunk: that of the features.
     struct Work {
         Use use;
         std::int64_t images;
@@ -102,6 +109,9 @@ private:
     PlanOptions plan_;
     bool record_;
     Step training_, evaluation_;
+    std::optional<FeatureCache> features_;
+    std::vector<std::int32_t> order_;  // with features: what set_order() was given, and the place in it
+    std::int64_t cursor_ = 0;
     Variables variables_;
     Arena arena_;
     Buffer images_, labels_;  // on a device with memory of its own

@@ -87,6 +87,8 @@ StepOptions step_options(const Config& config, int height, int width, int channe
                     static_cast<float>(config.optimizer.clipvalue)};
     options.ema = static_cast<float>(config.train.ema);
     options.accumulate = config.train.accumulate;
+    options.rate_groups = rate_groups(config);
+    options.cache_features = config.train.feature_cache;
     options.fuse = config.train.fuse;
     return options;
 }

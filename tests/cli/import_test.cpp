@@ -28,10 +28,20 @@ TEST_F(ImportTest, ImportEvaluateTrainAndExportAnyClassifier) {
     EXPECT_NEAR(was["loss"].get<double>(), is["loss"].get<double>(), 1e-6);
     EXPECT_EQ(read("e1/predictions.csv"), read("e2/predictions.csv"));
 
-    for (const char* format : {"onnx", "h5", "safetensors"}) {
+    for (const char* format : {"onnx", "h5", "keras", "safetensors"}) {
         EXPECT_THAT(ok(fmt::format("export net.safetensors --format {} --output out.{}", format, format)).out,
                     HasSubstr("read back: largest difference"));
     }
+    // Looked at: a weights file, a run, and Keras's two kinds of files describe the same network.
+    const std::string total = " Total params: ";
+    const std::string whole = ok("summary simpler_cnn --width 0.1").out;
+    for (const char* subject : {"net.safetensors", "runs/latest", "net.h5", "out.keras"}) {
+        const std::string seen = ok(fmt::format("summary {}", subject)).out;
+        EXPECT_EQ(seen.substr(seen.find(total)), whole.substr(whole.find(total))) << subject;
+        EXPECT_THAT(ok(fmt::format("plan {} --batch 4 --phase infer", subject)).out, HasSubstr("conv2d_1")) << subject;
+    }
+    fails(3, "summary nothing.safetensors", "no such run or weights file: nothing.safetensors");
+    fails(2, "plan net.h5 --width 0.5", "--width is for networks by name");
     // Fine-tuned, resumed, evaluated: the layers stay those of the file.
     ok("train --weights net.safetensors --data synthetic:70 --batch 16 --epochs 1 --out tuned --freeze max_pooling2d");
     ok("train --resume tuned/latest --epochs 2");

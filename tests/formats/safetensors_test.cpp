@@ -1,8 +1,11 @@
 // safetensors: what is written is read back, and nothing damaged is ever handed out.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstring>
+#include <fstream>
 #include <optional>
 
 #include "engine/core/file.hpp"
@@ -226,6 +229,63 @@ TEST(Safetensors, OtherFilesAreRecognised) {
     EXPECT_THAT(rejection("PK\x03\x04 a zip archive" + body), HasSubstr("zip archive"));
     EXPECT_THAT(rejection("<!DOCTYPE html><html>" + body), HasSubstr("HTML"));
     EXPECT_THAT(rejection(body), HasSubstr("header length is impossible"));
+}
+
+/// Bytes of this process's own memory, besides what files lend it.
+std::int64_t anonymous_bytes() {
+    std::ifstream in("/proc/self/statm");
+    std::int64_t all = 0, resident = 0, shared = 0;
+    in >> all >> resident >> shared;
+    return (resident - shared) * ::sysconf(_SC_PAGESIZE);
+}
+
+// 94 MB, as of ResNet50V2: open, all of the checksum included.
+TEST(Safetensors, ALargeFileIsMappedAndCheckedInTime) {
+    const TemporaryFolder folder;
+    const std::vector<float> values(23'500'000, 0.25f);
+    const std::vector<TensorView> views{{"a", DType::kF32, {23'500'000}, values.data()}};
+    write_safetensors(folder / "a.safetensors", views, {});
+    double soonest = 1;
+    for (int i = 0; i < 20 && soonest > 0.1; ++i) {  // another process may have had the processor
+        const std::int64_t before = anonymous_bytes();
+        const auto start = std::chrono::steady_clock::now();
+        const SafetensorsFile file(folder / "a.safetensors");
+        soonest = std::min(soonest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        EXPECT_LT(anonymous_bytes() - before, 8 << 20) << "it was copied";
+        EXPECT_EQ(file.get<float>("a").back(), 0.25f);
+    }
+#ifndef FER_CHECKED
+    EXPECT_LT(soonest, 0.1);
+#endif
+}
+
+// Others may begin their tensors anywhere; ours begin where their type wants.
+TEST(Safetensors, TensorsAtOddAddressesAreCopied) {
+    const TemporaryFolder folder;
+    const float values[] = {1.5f, -2};
+    const std::string data = std::string("\7", 1) + std::string(reinterpret_cast<const char*>(values), sizeof values);
+    write_file(folder / "odd.safetensors", with_header(R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                                                       R"("f":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}})",
+                                                       data));
+    std::optional<SafetensorsFile> first(folder / "odd.safetensors");
+    const SafetensorsFile file = *first;
+    first.reset();
+    const auto floats = file.get<float>("f");
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(floats.data()) % alignof(float), 0u);
+    EXPECT_THAT(floats, ::testing::ElementsAre(1.5f, -2));
+    EXPECT_THAT(file.get<std::uint8_t>("u"), ::testing::ElementsAre(7));
+}
+
+// Training renames a new file over the one that another program has open.
+TEST(Safetensors, AReplacedFileStaysAsItWas) {
+    const TemporaryFolder folder;
+    Sample sample;
+    sample.write(folder / "a.safetensors");
+    const SafetensorsFile file(folder / "a.safetensors");
+    sample.weights.assign(6, 9);
+    sample.write(folder / "a.safetensors");
+    EXPECT_EQ(file.get<float>("weights")[0], 1.5f);
+    EXPECT_EQ(SafetensorsFile(folder / "a.safetensors").get<float>("weights")[0], 9);
 }
 
 TEST(Safetensors, AMissingFileIsNamed) {

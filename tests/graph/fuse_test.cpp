@@ -166,9 +166,10 @@ TEST(Fuse, UnknownRulesNameTheNearest) {
                 AllOf(HasSubstr("unknown fusion rule 'activatoin'"), HasSubstr("did you mean 'activation'?")));
     EXPECT_THAT(
         error_of<UsageError>([&] { fuse(l.graph, "bias,everything"); }),
-        AllOf(HasSubstr("'everything'"),
-              HasSubstr("one of: on, off, fold, bias, activation, norm, residual, norm_pool, norm_mask, norm_sums, "
-                        "loss, l2, gray, input, image_conv, shadow, hoist")));
+        AllOf(
+            HasSubstr("'everything'"),
+            HasSubstr("one of: on, off, fold, bias, activation, pad, depthwise, fixed_norm, norm, residual, norm_pool, "
+                      "norm_mask, norm_sums, loss, l2, gray, input, image_conv, shadow, hoist")));
 }
 
 }  // namespace

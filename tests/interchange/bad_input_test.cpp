@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/file.hpp"
@@ -23,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 #ifdef FER_CHECKED
 constexpr std::chrono::milliseconds kSoon{5000};
@@ -138,6 +140,13 @@ TEST_F(BadFile, HostileArchives) {
     EXPECT_THAT(refusal(path), HasSubstr("config.json unpacks from"));
     zip_of(path, {{"config.json", std::string(std::size_t{9} << 20, ' ')}}, ZIP_CM_STORE);
     EXPECT_THAT(refusal(path), HasSubstr("config.json unpacks from"));
+    zip_of(path, {{"config.json", std::string(1 << 16, ' ')}}, ZIP_CM_DEFLATE);
+    std::string lies = read_file(path);  // about the size of what it unpacks to
+    const std::uint32_t small = 100;
+    const std::size_t directory = lies.find("PK\1\2");
+    ASSERT_NE(directory, std::string::npos);
+    std::memcpy(lies.data() + directory + 24, &small, sizeof small);
+    EXPECT_THAT(refusal("lies.keras", lies), HasSubstr("lies.keras is not a usable .keras archive"));
     zip_of(path, {{"config.json", "{}"}, {"metadata.json", "{}"}, {"model.weights.h5", "not HDF5"}}, ZIP_CM_STORE);
     EXPECT_THAT(refusal(path), HasSubstr("shorter than the first block"));
 }
@@ -262,6 +271,16 @@ TEST(Isolation, CrashesHangsAndErrorsStayInTheirProcess) {
     EXPECT_THAT(
         error_of<DataError>([&] { run_isolated("f", limits, [](SharedMemory&) { throw DataError("of its own"); }); }),
         HasSubstr("of its own"));
+#ifndef FER_CHECKED  // the sanitizers take terabytes of addresses, so that nothing is limited there
+    const Isolation little{.cpu_seconds = 1, .memory_bytes = 1 << 20};
+    EXPECT_THAT(error_of<DataError>([&] {
+                    run_isolated("f", little, [](SharedMemory&) {
+                        const std::vector<char> much(1 << 28, 'x');
+                        throw DataError(fmt::format("it has {} bytes", much.size()));
+                    });
+                }),
+                Not(HasSubstr("it has")));
+#endif
     const IsolatedBytes bytes = run_isolated("f", limits, [](SharedMemory& memory) { memory.resize(3)[1] = 'x'; });
     EXPECT_EQ(std::string(bytes.data.get(), bytes.size), std::string("\0x\0", 3));
 }

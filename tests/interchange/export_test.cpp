@@ -56,13 +56,18 @@ std::vector<float> through_onnx(const Architecture& architecture, const Variable
     return run_onnx(parse_onnx(onnx_bytes(model), "net.onnx"), images, pixels, cpu_device(true));
 }
 
-std::vector<float> through_keras(const Architecture& architecture, const VariableValues& values, const Shape& images,
-                                 std::span<const float> pixels) {
+/// `name` is that of the file, whose suffix is its format.
+std::vector<float> through_keras(const std::string& name, const Architecture& architecture,
+                                 const VariableValues& values, const Shape& images, std::span<const float> pixels) {
     const TemporaryFolder folder;
-    write_keras_h5(folder / "net.h5", to_keras(architecture, values));
-    const KerasFile file = read_keras(folder / "net.h5");
-    const KerasModel model = parse_keras_config(file.config, "net.h5");
-    const ImportedWeights weights = take_weights(model, file, "net.h5");
+    if (name.ends_with(".h5")) {
+        write_keras_h5(folder / name, to_keras(architecture, values));
+    } else {
+        write_keras_archive(folder / name, to_keras_archive(architecture, values));
+    }
+    const KerasFile file = read_keras(folder / name);
+    const KerasModel model = parse_keras_config(file.config, name);
+    const ImportedWeights weights = take_weights(model, file, name);
     return run_network(builder_of(model.architecture), values_of(weights), images, pixels,
                        {.softmax = model.architecture.softmax}, cpu_device(true));
 }
@@ -80,8 +85,11 @@ TEST(Export, ModelsOfKerasKeepTheirOutputs) {
         const auto want = golden.get<float>("outputs");
         const VariableValues values = values_of(weights);
         EXPECT_LE(largest_difference(through_onnx(model.architecture, values, images, pixels), want), kOutputTolerance);
-        EXPECT_LE(largest_difference(through_keras(model.architecture, values, images, pixels), want),
-                  kOutputTolerance);
+        for (const char* name : {"net.h5", "net.keras"}) {
+            EXPECT_LE(largest_difference(through_keras(name, model.architecture, values, images, pixels), want),
+                      kOutputTolerance)
+                << name;
+        }
     }
 }
 
@@ -109,7 +117,11 @@ TEST_P(EveryNetwork, DescribesItself) {
                   run_network(builder_of(architecture), filled.values, images, pixels, {}, cpu_device(true)), want),
               0.0);
     EXPECT_LE(largest_difference(through_onnx(architecture, filled.values, images, pixels), want), kOutputTolerance);
-    EXPECT_LE(largest_difference(through_keras(architecture, filled.values, images, pixels), want), kOutputTolerance);
+    for (const char* name : {"net.h5", "net.keras"}) {
+        EXPECT_LE(largest_difference(through_keras(name, architecture, filled.values, images, pixels), want),
+                  kOutputTolerance)
+            << name;
+    }
 }
 
 TEST_P(EveryNetwork, KeepsItsDescriptionThroughKerasJson) {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "engine/run/devices.hpp"
 #include "models/models.hpp"
 #include "tests/support/golden_bounds.hpp"
@@ -39,6 +41,27 @@ void first_norm(Net& net) {
     net.logits(7);
 }
 
+/// A depthwise convolution whose bias and activation are taken in, with gradients of all three.
+void trained_depthwise(Net& net) {
+    net.conv(4, 3).relu().depthwise_conv(3).relu6().global_avg_pool();
+    net.logits(7);
+}
+
+/// Zeros as those of `same` padding, at stride 1 and behind an even side at stride 2; and others.
+void padded(Net& net) {
+    net.zero_pad({1, 1, 1, 1}).conv(4, 3, {.padding = Padding::kValid}).relu();
+    net.zero_pad({0, 1, 0, 1}).depthwise_conv(3, {.stride = 2, .padding = Padding::kValid}).relu();
+    net.zero_pad({1, 1, 1, 1}).conv(4, 3, {.stride = 2, .padding = Padding::kValid}).relu().global_avg_pool();
+    net.logits(7);
+}
+
+/// A frozen norm before its convolution: there is nothing to fold it into.
+void preactivated(Net& net) {
+    net.freeze_first(5);
+    net.conv(4, 3).max_pool().batch_norm().relu().global_avg_pool();
+    net.logits(7);
+}
+
 /// One layer with most of the weights.
 void large(Net& net) {
     net.conv(2, 3).relu().flatten().dense(4096).relu();
@@ -66,6 +89,10 @@ void PrintTo(const Rule& rule, std::ostream* out) { *out << rule.name; }
 const Rule kRules[] = {
     {"fold", frozen, Expect::kRounding},
     {"residual", frozen, Expect::kRounding},
+    {"pad", padded, Expect::kRounding},
+    {"depthwise", frozen, Expect::kRounding},
+    {"depthwise", trained_depthwise, Expect::kRounding},
+    {"fixed_norm", preactivated, Expect::kRounding},
     {"norm_sums", norms, Expect::kRounding},
     {"loss", norms, Expect::kSameBits},
     {"l2", norms, Expect::kRounding},
@@ -117,6 +144,9 @@ protected:
         options.input.height = options.input.width = rule().channels == 3 ? 18 : 12;
         options.input.channels = rule().channels;
         options.input.rescale = {1.0f / 127.5f, {-1, -1, -1}};
+        if (*rule().model.target<void (*)(Net&)>() == norms) {
+            options.rate_groups = {{"batch_normalization", 0.5f}, {"dense", 2}};
+        }
         options.input.augment.rotation = 20;
         options.input.augment.horizontal_flip = true;
         return options;
@@ -135,8 +165,9 @@ protected:
 
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
     const Rule& rule = std::get<2>(info.param);
+    void (*const model)(Net&) = *rule.model.target<void (*)(Net&)>();
     return fmt::format("{}_{}_{}_{}", std::get<0>(info.param), name_of(std::get<1>(info.param)), rule.name,
-                       *rule.model.target<void (*)(Net&)>() == frozen ? "frozen" : "trained");
+                       model == frozen || model == preactivated ? "frozen" : "trained");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Fusion, ::testing::ValuesIn(cases()), case_name);
@@ -151,14 +182,24 @@ void expect_same_bits(const StepRunner& got, const StepRunner& want) {
     }
 }
 
+/// By the parameter they belong to.
+std::map<std::string, std::vector<double>> gradients_of(const StepRunner& run) {
+    std::map<std::string, std::vector<double>> gradients;
+    const Graph& graph = run.step().graph;
+    for (std::size_t id = 0; id < graph.values().size(); ++id) {
+        if (graph.values()[id].role == Role::kGradient) {
+            gradients[graph.value(graph.values()[id].of).name] = run.numbers(static_cast<ValueId>(id));
+        }
+    }
+    return gradients;
+}
+
 void expect_close_gradients(const StepRunner& got, const StepRunner& want, double worst) {
-    for (const Value& value : want.step().graph.values()) {
-        if (value.role == Role::kGradient) {
-            const auto ours = got.numbers(got.step().graph.find(value.name));
-            const auto theirs = want.numbers(want.step().graph.find(value.name));
-            if (largest_magnitude(theirs) > 1e-5) {  // else a bias before a batch norm: zero but for rounding
-                EXPECT_LE(nmse(std::span<const double>(ours), std::span<const double>(theirs)), worst) << value.name;
-            }
+    const auto all = gradients_of(got);
+    for (const auto& [parameter, theirs] : gradients_of(want)) {
+        const std::vector<double>& ours = all.at(parameter);
+        if (largest_magnitude(theirs) > 1e-5) {  // else a bias before a batch norm: zero but for rounding
+            EXPECT_LE(nmse(std::span<const double>(ours), std::span<const double>(theirs)), worst) << parameter;
         }
     }
 }

@@ -71,6 +71,8 @@ TEST_F(OneDnn, Conv2dIsExactOnIntegers) {
         for (const Activation a : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
             attrs.activation = a;
             Pair(OpKind::kConv2d, attrs, {x, w, b}).expect(exact());
+            const Tensor residual = integer_tensor(dy.shape, 5);
+            Pair(OpKind::kConv2d, attrs, {x, w, b, residual}).expect(exact());
         }
     }
 }
@@ -83,6 +85,12 @@ TEST_F(OneDnn, DepthwiseConvIsExactOnIntegers) {
         const ConvAttrs attrs{.stride = s.stride, .padding = s.padding};
         const Tensor dy = integer_tensor(conv_output(x, w, attrs, OpKind::kDepthwiseConv), 4);
         Pair(OpKind::kDepthwiseConv, attrs, {x, w}).expect(exact());
+        const Tensor b = integer_tensor({s.c}, 3);
+        for (const Activation a : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
+            ConvAttrs active = attrs;
+            active.activation = a;
+            Pair(OpKind::kDepthwiseConv, active, {x, w, b}).expect(exact());
+        }
         ConvAttrs data = attrs;
         data.input = x.shape;
         Pair(OpKind::kDepthwiseDgrad, data, {dy, w}).expect(exact());
@@ -169,6 +177,9 @@ TEST_F(OneDnn, BatchNormAgrees) {
         Pair(OpKind::kBatchNormGrad, attrs, {dy, x, gamma, batch_mean, batch_variance})
             .expect(float_sum(rows + 16, rows < 4 ? 32 : 4));
         Pair(OpKind::kBatchNormInference, attrs, {x, gamma, beta, mean, variance}).expect(float_steps(16, 4));
+        BatchNormAttrs active = attrs;
+        active.activation = Activation::kRelu;
+        Pair(OpKind::kBatchNormInference, active, {x, gamma, beta, mean, variance}).expect(float_steps(16, 4));
     }
 }
 

@@ -278,6 +278,16 @@ TEST(Config, ChecksWhatNoSingleRowCan) {
     EXPECT_THAT(check(config), ::testing::ElementsAre(HasSubstr("learning rate 0.01 is high for Adam")));
     config.optimizer.name = "sgd";
     EXPECT_THAT(check(config), IsEmpty());
+    config.optimizer.groups = "conv5_block1_1_conv = 0.1,dense=2";
+    EXPECT_THAT(check(config), IsEmpty());
+    ASSERT_EQ(rate_groups(config).size(), 2u);
+    EXPECT_EQ(rate_groups(config)[0].layer, "conv5_block1_1_conv");
+    EXPECT_EQ(rate_groups(config)[0].factor, 0.1f);
+    for (const char* wrong : {"dense", "=2", "dense=fast", "dense=-1", "dense=2=x", "a=1,,b=1"}) {
+        config.optimizer.groups = wrong;
+        EXPECT_THAT(error_of<UsageError>([&] { check(config); }), HasSubstr("optimizer.groups: '")) << wrong;
+    }
+    config.optimizer.groups.clear();
     config.augment.brightness_low = 2;
     EXPECT_THAT(error_of<UsageError>([&] { check(config); }), HasSubstr("brightness_low 2 is above brightness_high 1"));
 }

@@ -54,6 +54,7 @@ inline Config eventful_config() {
     config.train.label_smoothing = 0.1;
     config.augment.rotation_range = 20;
     config.augment.horizontal_flip = true;
+    config.optimizer.groups = "dense=0.5";
     config.early_stopping = {.enabled = true, .monitor = "val_accuracy", .patience = 3};
     config.reduce_lr = {.enabled = true, .monitor = "val_loss", .factor = 0.5, .patience = 1};
     config.reduce_lr.min_delta = 10;  // nothing is good enough: the rate falls after every epoch but the first

@@ -88,6 +88,8 @@ void write(const Source& source, const std::string& format, const fs::path& path
         write_file(path, onnx_bytes(model));
     } else if (format == "h5") {
         write_keras_h5(path, to_keras(source.architecture, source.values));
+    } else if (format == "keras") {
+        write_keras_archive(path, to_keras_archive(source.architecture, source.values));
     } else {
         ModelCard described = card;
         described.architecture = keras_config(source.architecture);
@@ -108,7 +110,7 @@ std::vector<float> read_back(const std::string& format, const fs::path& path, co
         return run_onnx(parse_onnx(read_file(path), name), images, pixels, cpu_device());
     }
     VariableValues values;
-    if (format == "h5") {
+    if (format == "h5" || format == "keras") {
         const KerasFile file = read_keras(path);
         const KerasModel model = parse_keras_config(file.config, name);
         const ImportedWeights weights = take_weights(model, file, name);
@@ -181,8 +183,10 @@ void add_export(Program& program) {
     CLI::App* command =
         program.app.add_subcommand("export", "a trained network as ONNX, Keras or described safetensors");
     command->add_option("run", flags->run, "run folder or weights file")->required();
-    command->add_option("--format", flags->format, "onnx (opset 17) | h5 (Keras 2) | safetensors (with its layers)")
-        ->check(one_of({"onnx", "h5", "safetensors"}))
+    command
+        ->add_option("--format", flags->format,
+                     "onnx (opset 17) | h5 (Keras 2) | keras (Keras v3) | safetensors (with its layers)")
+        ->check(one_of({"onnx", "h5", "keras", "safetensors"}))
         ->capture_default_str();
     command->add_option("--output", flags->output, "default: the model's name with the format's suffix, here");
     command->add_option("--tolerance", flags->tolerance, "largest difference of an output, read back")

@@ -4,13 +4,18 @@
 #include <algorithm>
 
 #include "engine/core/text.hpp"
+#include "engine/formats/file_kind.hpp"
+#include "engine/formats/keras_h5.hpp"
+#include "engine/interchange/keras_config.hpp"
 #include "engine/plan/plan.hpp"
 #include "engine/report/summary.hpp"
 #include "engine/train/config.hpp"
+#include "engine/train/run_folder.hpp"
 #include "engine/train/trainer.hpp"
 #include "models/models.hpp"
 #include "tools/fer/commands.hpp"
 #include "tools/fer/device_flags.hpp"
+#include "tools/fer/loaded_model.hpp"
 
 namespace fer::tool {
 namespace {
@@ -23,12 +28,55 @@ struct InspectFlags {
     bool json = false, list = false;
 };
 
-StepOptions options_of(const models::Model& model, const InspectFlags& flags) {
+namespace fs = std::filesystem;
+
+/// A network, wherever it came from.
+struct Subject {
+    ModelBuilder build;
+    std::string name;
+    int height = 0, width = 0, channels = 0, classes = 0;
+    double width_factor = 1;
+};
+
+Subject in_keras_file(const fs::path& path) {
+    const std::string name = path.filename().string();
+    const KerasFile file = read_keras(path);
+    if (file.config.empty()) {
+        throw DataError(fmt::format("{} holds weights without their layers", name))
+            .try_this(fmt::format("fer import --list {}", path.string()));
+    }
+    const Architecture architecture = parse_keras_config(file.config, name).architecture;
+    return {builder_of(architecture), architecture.name,     architecture.height,
+            architecture.width,       architecture.channels, classes_of(architecture)};
+}
+
+/// A network of fer by name; else a weights file, a run folder, or a Keras file of a whole model.
+Subject subject_of(const InspectFlags& flags) {
+    const bool known = std::ranges::count(models::all(), flags.model, &models::Model::name) > 0;
+    const fs::path path = flags.model;
+    const bool names_file = path.has_extension() || path.has_parent_path();
+    if (known || (!fs::exists(path) && !names_file)) {
+        const models::Model& model = models::find(flags.model);
+        return {model.build,    std::string(model.name), model.height, model.width,
+                model.channels, models::kClasses,        flags.width};
+    }
+    FER_CHECK(flags.width == 1, "--width is for networks by name; {} has its own", path.string());
+    const FileKind kind = fs::is_regular_file(path) ? file_kind(path) : FileKind::kSafetensors;
+    if (kind == FileKind::kHdf5 || kind == FileKind::kZip) {
+        return in_keras_file(path);
+    }
+    const fs::path weights = find_weights(path);
+    const ModelCard card = read_card(SafetensorsFile(weights), weights.string());
+    return {builder_of_card(card, weights.string()), card.model,       card.height, card.width, card.channels,
+            static_cast<int>(card.classes.size()),   card.width_factor};
+}
+
+StepOptions options_of(const Subject& subject, const InspectFlags& flags) {
     Config config;
     config.train.batch = flags.batch;
-    config.train.width = flags.width;
+    config.train.width = subject.width_factor;
     config.train.fuse = flags.fuse;
-    StepOptions options = step_options(config, model.height, model.width, model.channels, models::kClasses);
+    StepOptions options = step_options(config, subject.height, subject.width, subject.channels, subject.classes);
     options.input.images = std::max(flags.batch, 1);
     return options;
 }
@@ -43,24 +91,23 @@ int summary(const InspectFlags& flags) {
         }
         return 0;
     }
-    const models::Model& model = models::find(flags.model);
+    const Subject subject = subject_of(flags);
     InspectFlags plain = flags;
     plain.batch = 1;
     plain.fuse = "off";
-    const Step step = evaluation_step(model.build, options_of(model, plain));
-    const std::string name(model.name);
-    fmt::print("{}", flags.json ? summary_json(step, name) : summary_table(step, name));
+    const Step step = evaluation_step(subject.build, options_of(subject, plain));
+    fmt::print("{}", flags.json ? summary_json(step, subject.name) : summary_table(step, subject.name));
     return 0;
 }
 
 int plan(const InspectFlags& flags) {
     const Device& device = find_device(flags.device.device);
-    const models::Model& model = models::find(flags.model);
-    StepOptions options = options_of(model, flags);
+    const Subject subject = subject_of(flags);
+    StepOptions options = options_of(subject, flags);
     options.precision = choose_precision(flags.device.precision, device);
     options.fuse = fusions_for(device, options.fuse);
     const Step step =
-        flags.phase == "train" ? training_step(model.build, options) : evaluation_step(model.build, options);
+        flags.phase == "train" ? training_step(subject.build, options) : evaluation_step(subject.build, options);
     PlanOptions how = plan_options(flags.device);
     how.timings = known_timings(flags.device, device);
     how.ask_all = !flags.explain.empty();
@@ -98,7 +145,7 @@ int recipe_diff(const std::string& first, const std::string& second) {
 void add_summary(Program& program) {
     auto flags = std::make_shared<InspectFlags>();
     CLI::App* command = program.app.add_subcommand("summary", "layers, parameters, FLOPs and activations of a network");
-    command->add_option("model", flags->model, "network");
+    command->add_option("model", flags->model, "network, run folder, weights file, or Keras file of a whole model");
     command->add_option("--width", flags->width, "factor on filters and hidden units");
     command->add_flag("--list", flags->list, "the networks");
     command->add_flag("--json", flags->json, "as JSON");
@@ -108,7 +155,8 @@ void add_summary(Program& program) {
 void add_plan(Program& program) {
     auto flags = std::make_shared<InspectFlags>();
     CLI::App* command = program.app.add_subcommand("plan", "what runs, in which order, by what, at which addresses");
-    command->add_option("model", flags->model, "network")->required();
+    command->add_option("model", flags->model, "network, run folder, weights file, or Keras file of a whole model")
+        ->required();
     command->add_option("--phase", flags->phase, "train | infer")->check(one_of({"train", "infer"}));
     command->add_option("--batch", flags->batch, "images per step")->check(CLI::Range(1, 65536))->capture_default_str();
     command->add_option("--width", flags->width, "factor on filters and hidden units");

@@ -80,7 +80,7 @@ std::unique_ptr<Session> LoadedModel::open(const Dataset& data, int batch, const
     auto session = std::make_unique<Session>(build, options, data, device, runtime, Session::Use::kEvaluateOnly,
                                              plan_options(where), !where.no_capture, tuner);
     tell_findings(tuner.get());
-    initialize(session->variables(), session->step(), 0);
+    initialize(session->variables(), Step{}, 0);  // all but the weights: drawing those of a ResNet50 takes a second
     load_weights(file, path.string(), session->variables(), session->step());
     return session;
 }

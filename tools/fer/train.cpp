@@ -150,12 +150,29 @@ void open_run(Run& run, const TrainFlags& flags) {
                              : fmt::format("folder, validation {}", run.config.data.val_split);
 }
 
+/// " (from conv5_block1_1_conv 0.0001, from dense 0.001)": the rates of layers that have one of their own.
+std::string group_rates(const Run& run) {
+    std::string text;
+    for (const RateGroup& group : run.session->step().rate_groups) {
+        if (!group.layer.empty()) {
+            text += fmt::format("{} from {} {:g}", text.empty() ? "" : ",", group.layer,
+                                static_cast<float>(run.config.optimizer.lr) * group.factor);
+        }
+    }
+    return text.empty() ? text : fmt::format(" ({})", text.substr(1));
+}
+
 std::string plan_text(const Run& run) {
     const std::int64_t batch = run.config.train.batch;
-    return fmt::format("plan  {} {} params | {} train / {} val | batch {} | {} steps/epoch | {} {:g} | {} | {}\n",
+    const std::int64_t features = run.session->feature_bytes();
+    const std::string cached = features == 0 ? ""
+                                             : fmt::format(" | the frozen layers once per image, {:.1f} MB",
+                                                           static_cast<double>(features) * 1e-6);
+    return fmt::format("plan  {} {} params | {} train / {} val | batch {} | {} steps/epoch | {} {:g}{}{} | {} | {}\n",
                        run.config.train.model, thousands(run.manifest.parameters), run.manifest.train_images,
                        run.manifest.validation_images, batch, (run.manifest.train_images + batch - 1) / batch,
-                       run.config.optimizer.name, run.config.optimizer.lr, run.manifest.precision, run.manifest.device);
+                       run.config.optimizer.name, run.config.optimizer.lr, group_rates(run), cached,
+                       run.manifest.precision, run.manifest.device);
 }
 
 /// A resumed run must be of the model and see the data it began with. Takes over its recipe's name.

@@ -110,7 +110,9 @@ public:
         }
     }
     std::string_view name() const override { return "cpu"; }
-    std::string_view fusions() const override { return "bias,activation"; }
+    std::string_view fusions() const override {
+        return "fold,bias,activation,pad,depthwise,fixed_norm,residual,gray,hoist";
+    }
     std::span<const Implementation> implementations(OpKind kind) const override {
         return lists_[static_cast<std::size_t>(kind)];
     }

@@ -118,7 +118,8 @@ public:
 #endif
     }
     std::string_view fusions() const override {
-        return "fold,bias,activation,norm,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,image_conv,shadow,"
+        return "fold,bias,activation,norm,pad,depthwise,residual,norm_pool,norm_mask,norm_sums,loss,l2,gray,input,"
+               "image_conv,shadow,"
                "hoist,early_update";
     }
     bool overlaps() const override { return true; }

@@ -3,6 +3,7 @@
 
 #include <dnnl.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -47,7 +48,8 @@ private:
 };
 
 /// A primitive with its arguments: each is a tensor in the caller's layout and, if the primitive wants another, a
-/// reorder through scratch memory before or after.
+/// reorder through scratch memory before or after. What the plan says is fixed is reordered into memory of the call's
+/// own, and again only when it may have changed.
 class Call {
 public:
     enum class Flow { kIn, kOut };
@@ -62,7 +64,7 @@ public:
 
     /// Binds `argument`: `plain` is the layout outside, `inner` the layout of the primitive.
     void bind(int argument, const Desc& plain, const Desc& inner, Flow flow) {
-        Slot slot{argument, flow, dnnl::memory(plain, engine(), nullptr), {}, {}};
+        Slot slot{argument, flow, dnnl::memory(plain, engine(), nullptr), {}, {}, false};
         if (plain != inner) {
             slot.inner = dnnl::memory(inner, engine(), nullptr);
             slot.reorder =
@@ -71,14 +73,29 @@ public:
         slots_.push_back(std::move(slot));
     }
 
-    /// addresses: one per bind(), in that order.
-    void run(const std::vector<void*>& addresses, void* workspace) {
+    /// `fixed`: OpDesc::fixed of a node whose inputs were bound first, in their order.
+    void keep(std::uint32_t fixed) {
+        for (std::size_t i = 0; i < slots_.size() && i < 32; ++i) {
+            slots_[i].kept = (fixed >> i & 1) != 0 && slots_[i].inner && slots_[i].flow == Flow::kIn;
+        }
+    }
+
+    /// addresses: one per bind(), in that order. generation: Operands::generation.
+    void run(const std::vector<void*>& addresses, void* workspace, std::uint64_t generation = 0) {
         Scratch scratch(workspace);
         std::unordered_map<int, dnnl::memory> arguments;
         for (std::size_t i = 0; i < slots_.size(); ++i) {
             Slot& slot = slots_[i];
             slot.outer.set_data_handle(addresses[i]);
-            if (slot.inner) {
+            if (slot.kept) {
+                if (slot.inner.get_data_handle() == nullptr) {
+                    slot.inner = dnnl::memory(slot.inner.get_desc(), engine());
+                    generation_ = ~generation;
+                }
+                if (generation_ != generation) {
+                    slot.reorder.execute(stream(), slot.outer, slot.inner);
+                }
+            } else if (slot.inner) {
                 slot.inner.set_data_handle(scratch.take(slot.inner.get_desc().get_size()));
                 if (slot.flow == Flow::kIn) {
                     slot.reorder.execute(stream(), slot.outer, slot.inner);
@@ -86,6 +103,7 @@ public:
             }
             arguments.emplace(slot.argument, slot.inner ? slot.inner : slot.outer);
         }
+        generation_ = generation;
         scratchpad_.set_data_handle(scratch.take(scratchpad_.get_desc().get_size()));
         arguments.emplace(DNNL_ARG_SCRATCHPAD, scratchpad_);
         primitive_.execute(stream(), arguments);
@@ -100,7 +118,7 @@ public:
     std::int64_t scratch_bytes() const {
         Scratch scratch(nullptr);
         for (const Slot& slot : slots_) {
-            if (slot.inner) {
+            if (slot.inner && !slot.kept) {
                 scratch.take(slot.inner.get_desc().get_size());
             }
         }
@@ -114,10 +132,12 @@ private:
         Flow flow;
         dnnl::memory outer, inner;
         dnnl::reorder reorder;
+        bool kept;
     };
 
     dnnl::primitive primitive_;
     dnnl::memory scratchpad_;
+    std::uint64_t generation_ = 0;  // of the kept ones
     std::vector<Slot> slots_;
 };
 
@@ -128,14 +148,18 @@ inline dnnl::primitive_attr planned_scratch() {
     return attr;
 }
 
-inline void append_activation(dnnl::primitive_attr& attr, Activation activation) {
+/// An activation behind the primitive; before it, if `sum`, what the output held is added.
+inline void append_behind(dnnl::primitive_attr& attr, Activation activation, bool sum = false) {
+    dnnl::post_ops ops;
+    if (sum) {
+        ops.append_sum();
+    }
     if (activation != Activation::kNone) {
-        dnnl::post_ops ops;
         const bool relu = activation == Activation::kRelu;
         ops.append_eltwise(1.0f, relu ? dnnl::algorithm::eltwise_relu : dnnl::algorithm::eltwise_clip, 0.0f,
                            relu ? 0.0f : 6.0f);
-        attr.set_post_ops(ops);
     }
+    attr.set_post_ops(ops);
 }
 
 /// Only float32, no empty tensors, and the library must have a primitive: `build` tries to make its description.
@@ -152,17 +176,18 @@ Refusal refuse_unless_built(const OpDesc& op, Build build) {
         }
     }
     if (const auto* norm = std::get_if<BatchNormAttrs>(&op.attrs)) {
-        if (norm->activation != Activation::kNone || norm->residual || norm->relu_input || op.in.size() == 4 ||
-            op.in.size() == 6) {
-            return "takes no activation and no residual";
+        const bool relu = op.kind == OpKind::kBatchNormInference && norm->activation == Activation::kRelu;
+        if ((norm->activation != Activation::kNone && !relu) || norm->residual || norm->relu_input ||
+            op.in.size() == 4 || op.in.size() == 6) {
+            return relu ? "takes no residual" : "takes no such activation and no residual";
         }
         if (op.in[0].shape.rank() == 1) {
             return "a vector is not worth a primitive";
         }
     }
     if (const auto* conv = std::get_if<ConvAttrs>(&op.attrs)) {
-        if (conv->statistics || op.in.size() == 4) {
-            return "takes no residual and no statistics";
+        if (conv->statistics) {
+            return "takes no statistics";
         }
     }
     try {
@@ -177,12 +202,18 @@ Refusal refuse_unless_built(const OpDesc& op, Build build) {
 template <std::shared_ptr<Call> (*kBuild)(const OpDesc&)>
 constexpr Implementation in_order() {
     return {"onednn", [](const OpDesc& op) { return refuse_unless_built(op, kBuild); },
-            [](const OpDesc& op) { return kBuild(op)->scratch_bytes(); },
+            [](const OpDesc& op) {
+                const auto call = kBuild(op);
+                call->keep(op.fixed);
+                return call->scratch_bytes();
+            },
             [](const OpDesc& op) -> Kernel {
-                return [call = kBuild(op)](const Operands& t) {
+                const auto call = kBuild(op);
+                call->keep(op.fixed);
+                return [call](const Operands& t) {
                     std::vector<void*> addresses(t.in.begin(), t.in.end());
                     addresses.insert(addresses.end(), t.out.begin(), t.out.end());
-                    call->run(addresses, t.workspace);
+                    call->run(addresses, t.workspace, t.generation);
                 };
             }};
 }

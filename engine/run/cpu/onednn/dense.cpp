@@ -32,7 +32,7 @@ std::shared_ptr<Call> forward(const OpDesc& op) {
     const Setup s = setup(op.in[0].shape[0], op.in[1].shape[0], op.in[1].shape[1]);
     const bool bias = op.in.size() == 3;
     dnnl::primitive_attr attr = planned_scratch();
-    append_activation(attr, op.as<DenseAttrs>().activation);
+    append_behind(attr, op.as<DenseAttrs>().activation);
     const auto desc = forward_desc(s, bias, attr);
     auto call = Call::make<Forward>(desc);
     call->bind(DNNL_ARG_SRC, s.x, desc.src_desc(), kIn);

@@ -82,10 +82,12 @@ Kernel make_gradient(const OpDesc& op) {
 // (x, gamma, beta, mean, variance) -> y
 std::shared_ptr<Call> inference(const OpDesc& op) {
     const Shape& x = op.in[0].shape;
+    dnnl::primitive_attr attr = planned_scratch();
+    append_behind(attr, op.as<BatchNormAttrs>().activation);
     const Forward::primitive_desc desc(
         Forward::desc(dnnl::prop_kind::forward_inference, activations(x),
                       static_cast<float>(op.as<BatchNormAttrs>().epsilon), kAffine | Flags::use_global_stats),
-        planned_scratch(), engine());
+        attr, engine());
     auto call = Call::make<Forward>(desc);
     call->bind(DNNL_ARG_SRC, activations(x), desc.src_desc(), kIn);
     call->bind(DNNL_ARG_SCALE, vector(x.back()), vector(x.back()), kIn);

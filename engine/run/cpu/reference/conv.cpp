@@ -173,19 +173,21 @@ Kernel conv2d_wgrad(const OpDesc& desc) {
 
 Kernel depthwise_conv(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
-        const Geometry g(op.in[0].shape, op.in[1].shape, op.out[0].shape, op.as<ConvAttrs>());
+        const auto& attrs = op.as<ConvAttrs>();
+        const Geometry g(op.in[0].shape, op.in[1].shape, op.out[0].shape, attrs);
         const T* x = t.input<T>(0);
         const T* w = t.input<T>(1);
+        const T* b = op.in.size() == 3 ? t.input<T>(2) : nullptr;
         T* y = t.output<T>(0);
         parallel(g.y.n * g.y.h, [&](std::int64_t row) {
             for (std::int64_t ow = 0; ow < g.y.w; ++ow) {
                 for (std::int64_t c = 0; c < g.y.c; ++c) {
-                    double sum = 0;
+                    double sum = b == nullptr ? 0.0 : static_cast<double>(b[c]);
                     g.for_places(row % g.y.h, ow, [&](auto r, auto s, auto ih, auto iw) {
                         sum += static_cast<double>(x[g.x(row / g.y.h, ih, iw, c)]) *
                                static_cast<double>(w[(r * g.kw + s) * g.x.c + c]);
                     });
-                    y[g.y(row / g.y.h, row % g.y.h, ow, c)] = static_cast<T>(sum);
+                    y[g.y(row / g.y.h, row % g.y.h, ow, c)] = static_cast<T>(activate(sum, attrs.activation));
                 }
             }
         });

@@ -210,7 +210,7 @@ Kernel batch_norm_inference(const OpDesc& desc) {
 Kernel batch_norm_inference_grad(const OpDesc& desc) {
     return typed(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const double epsilon = op.as<BatchNormAttrs>().epsilon;
-        const std::int64_t c = op.in[0].shape.back();
+        const std::int64_t c = op.in[1].shape.back();
         const T* dy = t.input<T>(0);
         T* dx = t.output<T>(0);
         parallel(op.in[0].shape.count() / c, [&](std::int64_t row) {

@@ -1,4 +1,4 @@
-// Keras 2.15's update rules, t = step + 1, g the gradient:
+// Keras 2.15's update rules, t = step + 1, g the gradient, lr the learning rate times the node's factor in float32:
 //     Adam     m += (g - m)(1 - b1);  v += (g^2 - v)(1 - b2);  w -= m * alpha / (sqrt(v) + eps),
 //              alpha = lr * sqrt(1 - b2^t) / (1 - b1^t); eps is added to the uncorrected root
 //     SGD      m = mu m - lr g;  w += m, or with Nesterov w += mu m - lr g
@@ -16,7 +16,7 @@
 namespace fer::cpu::reference {
 namespace {
 
-double learning_rate(const Operands& t) { return static_cast<double>(*t.input<float>(0)); }
+double learning_rate(const Operands& t, float factor) { return static_cast<double>(*t.input<float>(0) * factor); }
 /// typed() by the gradients: the learning rate, the first input, is float32 whatever the step computes in.
 template <class Body>
 Kernel typed_by_gradients(const OpDesc& op, Body body) {
@@ -107,8 +107,9 @@ Kernel adam(const OpDesc& desc) {
     return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<AdamAttrs>();
         const double step = next_step(op, t);
-        const T alpha = static_cast<T>(learning_rate(t) * std::sqrt(1.0 - std::pow(attrs.beta2, step)) /
-                                       (1.0 - std::pow(attrs.beta1, step)));
+        const T alpha =
+            static_cast<T>(learning_rate(t, attrs.rate_factor) * std::sqrt(1.0 - std::pow(attrs.beta2, step)) /
+                           (1.0 - std::pow(attrs.beta1, step)));
         const T rate1 = static_cast<T>(1.0 - attrs.beta1);
         const T rate2 = static_cast<T>(1.0 - attrs.beta2);
         const T epsilon = static_cast<T>(attrs.epsilon);
@@ -130,7 +131,7 @@ Kernel adam(const OpDesc& desc) {
 Kernel sgd(const OpDesc& desc) {
     return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<SgdAttrs>();
-        const T lr = static_cast<T>(learning_rate(t));
+        const T lr = static_cast<T>(learning_rate(t, attrs.rate_factor));
         const T mu = static_cast<T>(attrs.momentum);
         const std::size_t count = gradient_count(op);
         for_gradients<T>(op, t, [&](std::size_t k, std::int64_t begin, std::int64_t end, auto gradient) {
@@ -151,7 +152,7 @@ Kernel sgd(const OpDesc& desc) {
 Kernel rmsprop(const OpDesc& desc) {
     return typed_by_gradients(desc, []<class T>(T, const OpDesc& op, const Operands& t) {
         const auto& attrs = op.as<RmsPropAttrs>();
-        const T lr = static_cast<T>(learning_rate(t));
+        const T lr = static_cast<T>(learning_rate(t, attrs.rate_factor));
         const T rho = static_cast<T>(attrs.rho);
         const T rate = static_cast<T>(1.0 - attrs.rho);
         const T epsilon = static_cast<T>(attrs.epsilon);
@@ -208,7 +209,7 @@ Kernel schedule(const OpDesc& desc) {
     return [schedule = desc.as<Schedule>()](const Operands& t) {
         const auto* clock = t.input<std::int64_t>(1);
         const double factor = schedule_factor(schedule, clock[kClockStep] - clock[kClockHeld]);
-        *t.output<float>(0) = static_cast<float>(learning_rate(t) * factor);
+        *t.output<float>(0) = static_cast<float>(learning_rate(t, 1) * factor);
     };
 }
 

@@ -192,13 +192,14 @@ Kernel pooled_gradient(const OpDesc& op) {
 }
 
 Kernel inference_gradient(const OpDesc& op) {
+    const std::int64_t channels = op.in[1].shape.count();
     BatchNormInferenceGrad a{.dy = nullptr,
                              .variance = nullptr,
                              .gamma = nullptr,
                              .dx = nullptr,
                              .dtype = op.in[0].dtype,
-                             .rows = rows_of(op.in[0].shape),
-                             .c = channels_of(op.in[0].shape),
+                             .rows = op.in[0].shape.count() / channels,
+                             .c = to_int(channels),
                              .epsilon = epsilon_of(op)};
     return [a](const Operands& t) mutable {
         a.dy = t.in[0];

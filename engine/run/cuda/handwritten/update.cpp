@@ -82,7 +82,7 @@ std::vector<std::int64_t> gradient_counts(const OpDesc& op) {
 
 /// update(block, moments, stream), with moments null where the optimizer keeps none.
 template <class Update>
-Kernel optimizer(const OpDesc& op, Update update) {
+Kernel optimizer(const OpDesc& op, float rate_factor, Update update) {
     const bool shadows = has_shadows(op.state);
     return [=, counts = gradient_counts(op), scaled = has_loss_scale(op.in),
             dtype = op.state.back().dtype](const Operands& t) {
@@ -91,6 +91,7 @@ Kernel optimizer(const OpDesc& op, Update update) {
                             .params = static_cast<float*>(at[1]),
                             .count = count,
                             .rate = t.input<float>(0),
+                            .rate_factor = rate_factor,
                             .clock = t.input<std::int64_t>(1),
                             .scale = scaled ? t.input<LossScale>(2) : nullptr};
             if (shadows) {
@@ -105,19 +106,22 @@ Kernel optimizer(const OpDesc& op, Update update) {
 }
 
 Kernel update_adam(const OpDesc& op) {
-    return optimizer(op, [a = op.as<AdamAttrs>()](const FlatBlock& block, float* m, float* v, cudaStream_t stream) {
+    const auto& a = op.as<AdamAttrs>();
+    return optimizer(op, a.rate_factor, [a](const FlatBlock& block, float* m, float* v, cudaStream_t stream) {
         port::adam({block, m, v, a.beta1, a.beta2, a.epsilon}, stream);
     });
 }
 
 Kernel update_sgd(const OpDesc& op) {
-    return optimizer(op, [a = op.as<SgdAttrs>()](const FlatBlock& block, float* m, float*, cudaStream_t stream) {
+    const auto& a = op.as<SgdAttrs>();
+    return optimizer(op, a.rate_factor, [a](const FlatBlock& block, float* m, float*, cudaStream_t stream) {
         port::sgd({block, m, a.momentum, a.nesterov}, stream);
     });
 }
 
 Kernel update_rmsprop(const OpDesc& op) {
-    return optimizer(op, [a = op.as<RmsPropAttrs>()](const FlatBlock& block, float* v, float* m, cudaStream_t stream) {
+    const auto& a = op.as<RmsPropAttrs>();
+    return optimizer(op, a.rate_factor, [a](const FlatBlock& block, float* v, float* m, cudaStream_t stream) {
         port::rmsprop({block, v, m, a.rho, a.momentum, a.epsilon}, stream);
     });
 }
