@@ -186,6 +186,31 @@ TEST_F(Inference, DataAndUpdates) {
     EXPECT_THAT(outcome(OpKind::kAdvance, GatherAttrs{}, {}, {g}), HasSubstr("needs the clock"));
 }
 
+TEST_F(Inference, MixupAndWhatStandsBeforeTheOptimizer) {
+    const ValueId x = given({4, 6, 5, 1}), labels = given({4}, DType::kI32), clock = given({4}, DType::kI64);
+    const MixupAttrs mix{.alpha = 0.5f};
+    EXPECT_EQ(outcome(OpKind::kMixup, mix, {x, labels, clock}), "(4, 6, 5, 1) (4,) (4,)");
+    EXPECT_THAT(outcome(OpKind::kMixup, MixupAttrs{}, {x, labels, clock}), HasSubstr("alpha must be in (0, 1], got 0"));
+    EXPECT_THAT(outcome(OpKind::kMixup, mix, {given({4, 6, 5, 1}, DType::kU8), labels, clock}),
+                HasSubstr("mixes float32 images"));
+    const ValueId logits = given({4, 7}), weights = given({7}), share = given({4});
+    EXPECT_EQ(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {logits, labels, weights, labels, share}), "() (4, 7) (4,)");
+    EXPECT_THAT(outcome(OpKind::kSoftmaxXent, XentAttrs{}, {logits, labels, weights, share, share}),
+                HasSubstr("must be i32 and shares f32"));
+    const ValueId rate = given({}), images = given({}), g = given({3}), h = given({4});
+    EXPECT_EQ(outcome(OpKind::kSchedule, Schedule{}, {rate, clock}), "()");
+    EXPECT_EQ(outcome(OpKind::kAccumulate, AccumulateAttrs{.batch = 8}, {}, {g, h, g, h, images, clock}), "");
+    EXPECT_THAT(outcome(OpKind::kAccumulate, AccumulateAttrs{.batch = 8}, {}, {g, h, h, g, images, clock}),
+                HasSubstr("sum 0 does not match its gradient"));
+    EXPECT_THAT(outcome(OpKind::kAccumulate, AccumulateAttrs{.batch = 8}, {}, {g, g, clock, images}),
+                HasSubstr("needs the number of images and the clock last"));
+    EXPECT_EQ(outcome(OpKind::kClipGradients, ClipAttrs{.norm = 1}, {}, {g, h}), "");
+    EXPECT_THAT(outcome(OpKind::kClipGradients, ClipAttrs{1, 1}, {}, {g}), HasSubstr("to a norm or to a value"));
+    EXPECT_THAT(outcome(OpKind::kClipGradients, ClipAttrs{1, 0}, {rate}, {g}), HasSubstr("but the loss scale"));
+    EXPECT_EQ(outcome(OpKind::kEma, ScalarAttrs{0.9f}, {g, h, clock}, {g, h}), "");
+    EXPECT_THAT(outcome(OpKind::kEma, ScalarAttrs{0.9f}, {g, clock}, {g, h}), HasSubstr("1 values, 2 averages"));
+}
+
 TEST(GraphValues, OutputsAreNamedAfterTheirNode) {
     Graph graph;
     const ValueId x = graph.add("x", Role::kInput, {{1, 4, 4, 1}, DType::kF32});

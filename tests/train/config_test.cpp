@@ -120,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "unknown table 'optimiser' / --> my.toml:3:2 / did you mean 'optimizer'?"},
         BadToml{"epochs = 3\n",
                 "unknown key 'epochs' / --> my.toml:1:1 / one of: data, augment, train, optimizer, "
-                "early_stopping, reduce_lr, checkpoint"},
+                "schedule, early_stopping, reduce_lr, checkpoint"},
         BadToml{"train = 3\n", "'train' must be a table / --> my.toml:1:1 / "},
         BadToml{"[train]\nepochs = \"3\"\n", "my.toml:2:1: train.epochs must be a whole number, not \"3\" /  / "},
         BadToml{"[train]\nepochs = 3.5\n", "my.toml:2:1: train.epochs must be a whole number, not 3.5 /  / "},
@@ -183,7 +183,8 @@ Config all_changed() {
     const std::map<std::string_view, std::string_view> choices{
         {"data.split", "official"},         {"augment.fill_mode", "reflect"}, {"augment.affine_mode", "centred"},
         {"train.class_weight", "balanced"}, {"train.precision", "fp16"},      {"optimizer.name", "sgd"},
-        {"data.preprocess", "backbone"},    {"data.resize", "nearest"},       {"train.weights", "a.safetensors"}};
+        {"data.preprocess", "backbone"},    {"data.resize", "nearest"},       {"train.weights", "a.safetensors"},
+        {"schedule.name", "one_cycle"}};
     for (const Setting& s : settings()) {
         const Field field = s.field(config);
         if (auto* const* text = std::get_if<std::string*>(&field)) {
