@@ -72,6 +72,21 @@ std::vector<const FusionRule*> chosen(const std::string& choice, FusionStage sta
 
 std::span<const FusionRule> fusion_rules() { return kRules; }
 
+std::string without_rule(const std::string& choice, std::string_view rule) {
+    if (choice == "off") {
+        return choice;
+    }
+    std::vector<std::string_view> names;
+    for (const FusionStage stage : {kForward, kStep, kPrepare}) {
+        for (const FusionRule* chosen_rule : chosen(choice, stage)) {
+            if (chosen_rule->name != rule) {
+                names.push_back(chosen_rule->name);
+            }
+        }
+    }
+    return names.empty() ? "off" : fmt::format("{}", fmt::join(names, ","));
+}
+
 std::vector<FusionCount> fuse(Graph& graph, const std::string& choice, FusionStage stage) {
     FER_ASSERT(stage != FusionStage::kPrepare, "these rules take two graphs");
     std::vector<FusionCount> counts;

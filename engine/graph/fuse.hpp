@@ -30,6 +30,9 @@ struct FusionCount {
     int count = 0;
 };
 
+/// The rules of `choice` but one.
+std::string without_rule(const std::string& choice, std::string_view rule);
+
 /// `choice`: "on" for every rule, "off" for none, or rule names separated by commas.
 /// UsageError names an unknown rule and the nearest one.
 std::vector<FusionCount> fuse(Graph& graph, const std::string& choice, FusionStage stage = FusionStage::kForward);

@@ -251,11 +251,13 @@ ValueId build_loss_scale(Step& step, const StepOptions& options) {
 }  // namespace
 
 Step training_step(const ModelBuilder& model, const StepOptions& options) {
+    // A convolution of the trunk must not hold what the rest of the step needs: the labels.
+    const std::string fusions = options.cache_features ? without_rule(options.fuse, "image_conv") : options.fuse;
     Step step = begin(options, Mode::kTrain);
     const ValueId x = gather_input(step, options, Mode::kTrain);
     const Built built = build_model(step, model, options, x, Mode::kTrain);
     build_loss(step, options, built, step.class_weights);
-    step.fusions = fuse(step.graph, options.fuse);
+    step.fusions = fuse(step.graph, fusions);
     apply_precision(step.graph, options.precision);
 
     std::vector<ValueId> parameters;
@@ -266,7 +268,7 @@ Step training_step(const ModelBuilder& model, const StepOptions& options) {
     }
     const ValueId scale = build_loss_scale(step, options);
     const std::vector<ValueId> gradients = differentiate(step.graph, step.total_loss, parameters, scale);
-    append(step.fusions, fuse(step.graph, options.fuse, FusionStage::kStep));
+    append(step.fusions, fuse(step.graph, fusions, FusionStage::kStep));
     build_accumulation(step, options, parameters, gradients);
     if (options.updates) {
         build_update(step, options, parameters, gradients);
@@ -274,7 +276,7 @@ Step training_step(const ModelBuilder& model, const StepOptions& options) {
     }
     step.graph.apply(OpKind::kAdvance, "advance", GatherAttrs{options.batch}, {}, {step.clock});
     if (options.updates) {  // what another step changes must not be prepared by this one
-        append(step.fusions, prepare(step.graph, step.prepare, options.fuse));
+        append(step.fusions, prepare(step.graph, step.prepare, fusions));
     }
     return step;
 }

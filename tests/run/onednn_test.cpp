@@ -25,8 +25,8 @@ public:
         }
     }
 
-    void expect(const Tolerance& tolerance) const {
-        EXPECT_GT(results_.size(), 1u) << "nothing but the reference accepts";
+    void expect(const Tolerance& tolerance, bool refused = false) const {
+        EXPECT_EQ(results_.size() == 1, refused) << "whether nothing but the reference accepts";
         for (const auto& [name, got] : results_) {
             for (std::size_t i = 0; i < want().out.size(); ++i) {
                 EXPECT_TRUE(close(got.out[i].values, want().out[i].values, tolerance)) << name << ", output " << i;
@@ -51,6 +51,9 @@ Shape conv_output(const Tensor& x, const Tensor& w, const ConvAttrs& attrs, OpKi
     return describe_op(kind, attrs, {x, w}).out[0].shape;
 }
 
+/// The weight gradient of strided pixels whose channels do not fill vectors is left to the reference.
+bool changes_its_bits(const ConvShape& s) { return s.kernel == 1 && s.stride > 1 && s.c % 16 != 0; }
+
 TEST_F(OneDnn, Conv2dIsExactOnIntegers) {
     for (const ConvShape& s : conv_shapes()) {
         SCOPED_TRACE(s.str());
@@ -65,9 +68,9 @@ TEST_F(OneDnn, Conv2dIsExactOnIntegers) {
         Pair(OpKind::kConv2dDgrad, data, {dy, w}).expect(exact());
         ConvAttrs weights = attrs;
         weights.kernel = w.shape;
-        Pair(OpKind::kConv2dWgrad, weights, {x, dy}).expect(exact());
+        Pair(OpKind::kConv2dWgrad, weights, {x, dy}).expect(exact(), changes_its_bits(s));
         weights.bias = true;
-        Pair(OpKind::kConv2dWgrad, weights, {x, dy}).expect(exact());
+        Pair(OpKind::kConv2dWgrad, weights, {x, dy}).expect(exact(), changes_its_bits(s));
         for (const Activation a : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
             attrs.activation = a;
             Pair(OpKind::kConv2d, attrs, {x, w, b}).expect(exact());
@@ -110,7 +113,7 @@ TEST_F(OneDnn, ConvolutionsOfFractionsStayWithinTheBound) {
         ConvAttrs weights = attrs;
         weights.kernel = w.shape;
         const Tensor dy = random_tensor(conv_output(x, w, attrs, OpKind::kConv2d), 4);
-        Pair(OpKind::kConv2dWgrad, weights, {x, dy}).expect(float_sum(dy.shape.count() / s.k));
+        Pair(OpKind::kConv2dWgrad, weights, {x, dy}).expect(float_sum(dy.shape.count() / s.k), changes_its_bits(s));
     }
 }
 

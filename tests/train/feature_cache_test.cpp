@@ -90,6 +90,7 @@ TEST(FeatureCache, SaysWhereItGainsNothing) {
 TEST(FeatureCache, TheTrunkLeavesTheStep) {
     StepOptions options;
     options.batch = options.input.images = 2;
+    options.cache_features = true;
     options.input.stored_height = options.input.stored_width = options.input.height = options.input.width = 24;
     Step step = training_step(frozen_trunk, options);
     const auto convolutions = [](const Graph& graph) {
