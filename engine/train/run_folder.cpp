@@ -58,6 +58,20 @@ fs::path find_weights(const fs::path& path, const std::string& prefer) {
         .because("weights/best.safetensors and weights/last.safetensors are missing: was its first epoch finished?");
 }
 
+namespace {
+
+/// Weights that a killed process did not finish writing: AtomicFile's names of files that have none yet.
+void remove_unfinished(const fs::path& folder) {
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+        if (entry.path().filename().string().starts_with(".fer-")) {
+            fs::remove(entry.path(), ignored);
+        }
+    }
+}
+
+}  // namespace
+
 RunLock::RunLock(const fs::path& folder) {
     const fs::path path = folder / ".lock";
     fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -82,6 +96,7 @@ RunLock::RunLock(const fs::path& folder) {
         ::close(fd_);
         throw OutputError(fmt::format("cannot write {}", path.string())).because(reason);
     }
+    remove_unfinished(folder / "weights");
 }
 
 RunLock::~RunLock() { ::close(fd_); }

@@ -16,7 +16,8 @@ std::filesystem::path make_run_folder(const std::filesystem::path& out, const st
 /// DataError if there is no such thing. `prefer` is "best" or "last".
 std::filesystem::path find_weights(const std::filesystem::path& path, const std::string& prefer = "best");
 
-/// One writer per run folder: holds FOLDER/.lock until it is destroyed or the process ends, however it ends.
+/// One writer per run folder: holds FOLDER/.lock until it is destroyed or the process ends, however it ends. Removes
+/// what one that was killed had not finished writing.
 class RunLock {
 public:
     /// OutputError, naming the other's process, if somebody else holds it, or if the folder cannot be written.

@@ -21,7 +21,6 @@ TEST_F(Recipes, OurOwnRunAsWritten) {
         EXPECT_EQ(run["recipe"], recipe);
         EXPECT_TRUE(fs::exists(*this / fmt::format("runs/train/{}/augmented.png", recipe)));
     }
-    fails(3, "train --recipe fer_best --data synthetic:35", "official");
 }
 
 #ifndef FER_CHECKED  // the kernels under the sanitizers are test_kernels' business

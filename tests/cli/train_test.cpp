@@ -18,7 +18,8 @@ TEST_F(Train, WritesItsRunFolder) {
     EXPECT_THAT(tree(), ElementsAre("runs", "runs/train", "runs/train/latest", "runs/train/simpler_cnn",
                                     "runs/train/simpler_cnn/.lock", "runs/train/simpler_cnn/config.toml",
                                     "runs/train/simpler_cnn/results.csv", "runs/train/simpler_cnn/run.json",
-                                    "runs/train/simpler_cnn/weights", "runs/train/simpler_cnn/weights/best.safetensors",
+                                    "runs/train/simpler_cnn/training.log", "runs/train/simpler_cnn/weights",
+                                    "runs/train/simpler_cnn/weights/best.safetensors",
                                     "runs/train/simpler_cnn/weights/last.safetensors",
                                     "runs/train/simpler_cnn/weights/last.state.safetensors"));
     EXPECT_THAT(train.out, MatchesRegex("best epoch [12]: val_accuracy [0-9.]+, val_loss [0-9.]+\n"

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "engine/train/run_folder.hpp"
 #include "tests/support/expect_error.hpp"
 #include "tests/support/threads.hpp"
@@ -198,6 +200,17 @@ TEST(Techniques, WhatExcludesEachOtherIsRefused) {
     config.reduce_lr.enabled = false;
     config.optimizer.global_clipnorm = config.optimizer.clipvalue = 1;
     EXPECT_THAT(error_of<UsageError>([&] { check(config); }), HasSubstr("only one may be set"));
+}
+
+TEST(RunLock, RemovesWhatAKilledWriterLeft) {
+    const TemporaryFolder folder;
+    std::filesystem::create_directory(folder / "weights");
+    for (const char* name : {"weights/.fer-abc123", "weights/last.safetensors"}) {
+        std::ofstream(folder / name) << "half";
+    }
+    const RunLock lock(folder.path());
+    EXPECT_FALSE(std::filesystem::exists(folder / "weights/.fer-abc123"));
+    EXPECT_TRUE(std::filesystem::exists(folder / "weights/last.safetensors"));
 }
 
 TEST(RunLock, OneWriterAtATime) {
