@@ -124,6 +124,7 @@ TEST_F(Nvtx, NodesCarryTheirWork) {
     EXPECT_THAT(convolutions[0].work, ElementsAre(flops, bytes, 16, 48, 48, 3));
 }
 
+#ifndef FER_CHECKED  // whose plans have canaries and are not recorded
 // Of a step that is replayed only its own range is seen; its nodes were, while it was recorded.
 TEST_F(Nvtx, ARecordedStepIsOneRange) {
     if (ok("--version").out.find("emulated") == std::string::npos) {
@@ -144,6 +145,7 @@ TEST_F(Nvtx, ARecordedStepIsOneRange) {
         EXPECT_THAT(names, Contains(name));
     }
 }
+#endif
 
 TEST_F(Nvtx, CanBeTurnedOff) { EXPECT_TRUE(record("cpu", 1, {{"FER_NVTX", "0"}}).empty()); }
 
