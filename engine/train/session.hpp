@@ -93,7 +93,7 @@ private:
         Use use;
         std::int64_t images;
         bool updates = true;
-        auto operator<=>(const Work&) const = default;
+        auto operator<=>(const Work&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 errs
     };
     /// Makes the executor on first use. A larger arena than before drops the others, which are made again when needed.
     Executor& executor(const Work& work);
