@@ -10,6 +10,7 @@
 
 #include "engine/core/error.hpp"
 #include "engine/core/file.hpp"
+#include "engine/report/scratch_folder.hpp"
 
 namespace fer {
 namespace {
@@ -46,27 +47,6 @@ int status_of(const std::vector<std::string>& arguments, const fs::path& folder,
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
-
-/// A folder for a scope.
-class ScratchFolder {
-public:
-    ScratchFolder() : path_((fs::temp_directory_path() / "fer-plots-XXXXXX").string()) {
-        if (::mkdtemp(path_.data()) == nullptr) {
-            throw OutputError(fmt::format("cannot create the folder {}", path_)).try_this("TMPDIR names another place");
-        }
-    }
-    ~ScratchFolder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-    fs::path operator/(const char* name) const { return fs::path(path_) / name; }
-
-private:
-    std::string path_;
-};
 
 }  // namespace
 

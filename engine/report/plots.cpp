@@ -1,7 +1,5 @@
 #include "engine/report/plots.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -10,6 +8,7 @@
 #include "engine/core/file.hpp"
 #include "engine/report/gnuplot.hpp"
 #include "engine/report/ink.hpp"
+#include "engine/report/scratch_folder.hpp"
 
 namespace fer {
 namespace {
@@ -92,20 +91,21 @@ std::optional<std::string> draw(const std::vector<Plot*>& plots) {
     if (plots.empty()) {
         return std::nullopt;
     }
-    std::string scratch = (fs::temp_directory_path() / "fer-plots-XXXXXX").string();
-    if (::mkdtemp(scratch.data()) == nullptr) {
-        return fmt::format("a temporary folder cannot be made in {}", fs::temp_directory_path().string());
+    std::optional<ScratchFolder> scratch;
+    try {
+        scratch.emplace();
+    } catch (const OutputError& error) {
+        return error.what();
     }
-    std::optional<std::string> failure = run_gnuplot(script_of(plots), scratch);
+    std::optional<std::string> failure = run_gnuplot(script_of(plots), scratch->path());
     for (Plot* plot : plots) {
-        const fs::path svg = fs::path(scratch) / (plot->name + ".svg"), png = fs::path(scratch) / (plot->name + ".png");
+        const fs::path folder = scratch->path();
+        const fs::path svg = folder / (plot->name + ".svg"), png = folder / (plot->name + ".png");
         if (!failure && fs::exists(svg) && fs::exists(png)) {
             plot->svg = read_file(svg);
             plot->png = read_file(png);
         }
     }
-    std::error_code ignored;
-    fs::remove_all(scratch, ignored);
     return failure;
 }
 
