@@ -2,6 +2,7 @@
 // step in double. Products that feed a sum in float32 are rounded on their own, whatever the compiler would fuse.
 #pragma once
 
+#include "engine/core/image_draws.hpp"
 #include "engine/core/random.hpp"
 #include "kernels/clock.hpp"
 #include "kernels/image.hpp"
@@ -17,25 +18,6 @@ void by_pixel_type(DType dtype, const char* op, Body body) {
     }
     by_float_type(dtype, op, body);
 }
-
-/// Positions in an image's 16 draws.
-enum Draw : int {
-    kTheta,
-    kTx,
-    kTy,
-    kShear,
-    kZx,
-    kZy,
-    kFlipH,
-    kFlipV,
-    kBright,
-    kCropRow,
-    kCropCol,
-    kCutRow,
-    kCutCol,
-    kCut,
-    kDraws = 16
-};
 
 /// What was drawn for one image. No initialisers: it lives in shared memory.
 struct ImageMap {
@@ -60,15 +42,15 @@ public:
             words_[i] = random.words(image * (kDraws / 4) + i);
         }
     }
-    FER_DEVICE float uniform(Draw what) const { return uniform01(words_[what / 4].v[what % 4]); }
-    FER_DEVICE float uniform(Draw what, float low, float high) const {
+    FER_DEVICE float uniform(ImageDraw what) const { return uniform01(words_[what / 4].v[what % 4]); }
+    FER_DEVICE float uniform(ImageDraw what, float low, float high) const {
         return __fadd_rn(low, __fmul_rn(high - low, uniform(what)));
     }
-    FER_DEVICE double symmetric(Draw what, float range) const {
+    FER_DEVICE double symmetric(ImageDraw what, float range) const {
         return static_cast<double>(uniform(what, -range, range));
     }
     /// A whole number in [0, count).
-    FER_DEVICE int below(Draw what, int count) const {
+    FER_DEVICE int below(ImageDraw what, int count) const {
         return static_cast<int>(uniform(what) * static_cast<float>(count));
     }
 

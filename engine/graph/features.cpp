@@ -17,16 +17,7 @@ bool is_layer(const Node& node) {
 
 /// For each value whether it is a function of the image and of what no node changes; `places`: the nodes that are.
 std::vector<char> image_functions(const Graph& step, std::vector<std::size_t>& places) {
-    std::vector<char> fixed(step.values().size(), 0);
-    for (std::size_t id = 0; id < fixed.size(); ++id) {
-        const Role role = step.values()[id].role;
-        fixed[id] = role == Role::kParameter || role == Role::kState ? 1 : 0;
-    }
-    for (const Node& node : step.nodes()) {
-        for (const ValueId id : node.state) {
-            fixed[at(id)] = 0;
-        }
-    }
+    std::vector<char> fixed = rewrite::fixed_values(step);
     std::vector<char> depends(step.values().size(), 0);
     for (std::size_t i = 0; i < step.nodes().size(); ++i) {
         const Node& node = step.nodes()[i];

@@ -124,6 +124,19 @@ int only_reader(const Graph& graph, ValueId value) {
     return reader;
 }
 
+std::vector<char> fixed_values(const Graph& step) {
+    std::vector<char> fixed;
+    for (const Value& value : step.values()) {
+        fixed.push_back(value.role == Role::kParameter || value.role == Role::kState ? 1 : 0);
+    }
+    for (const Node& node : step.nodes()) {
+        for (const ValueId id : node.state) {
+            fixed[static_cast<std::size_t>(id)] = 0;
+        }
+    }
+    return fixed;
+}
+
 void number_writers(Graph& graph) {
     for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
         for (const ValueId out : graph.nodes()[i].outputs) {

@@ -30,6 +30,9 @@ int prepare_shadow(Graph& step, Graph& prepared);
 int prepare_hoist(Graph& step, Graph& prepared);
 int prepare_early_update(Graph& step, Graph& prepared);
 
+/// For each value whether it outlives the step and no node changes it.
+std::vector<char> fixed_values(const Graph& step);
+
 /// The only node reading `value`, or -1 when it has several readers, none, or is wanted by the caller.
 int only_reader(const Graph& graph, ValueId value);
 

@@ -101,16 +101,7 @@ namespace {
 
 /// Places of the nodes that read nothing but what no node of the step changes.
 std::vector<std::size_t> unchanging(const Graph& step) {
-    std::vector<char> fixed(step.values().size(), 0);
-    for (std::size_t id = 0; id < fixed.size(); ++id) {
-        const Role role = step.values()[id].role;
-        fixed[id] = role == Role::kParameter || role == Role::kState ? 1 : 0;
-    }
-    for (const Node& node : step.nodes()) {
-        for (const ValueId id : node.state) {
-            fixed[static_cast<std::size_t>(id)] = 0;
-        }
-    }
+    std::vector<char> fixed = fixed_values(step);
     const auto is_fixed = [&](ValueId id) { return fixed[static_cast<std::size_t>(id)] != 0; };
     const auto is_kept = [&](ValueId id) { return std::ranges::count(step.kept(), id) > 0; };
     std::vector<std::size_t> places;

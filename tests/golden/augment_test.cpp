@@ -9,6 +9,7 @@
 #include "engine/run/devices.hpp"
 #include "engine/run/executor.hpp"
 #include "tests/support/golden.hpp"
+#include "tests/support/open_devices.hpp"
 
 namespace fer::test {
 namespace {
@@ -116,19 +117,7 @@ TEST_P(AugmentGolden, IsWhatKerasMakesOfTheSameDraws) {
     }
 }
 
-std::vector<std::string_view> devices() {
-    std::vector<std::string_view> names;
-    for (const std::string_view name : device_names()) {
-        try {
-            open_runtime(find_device(name));
-            names.push_back(name);
-        } catch (const DeviceError&) {  // no such hardware here
-        }
-    }
-    return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Devices, AugmentGolden, ::testing::ValuesIn(devices()),
+INSTANTIATE_TEST_SUITE_P(Devices, AugmentGolden, ::testing::ValuesIn(open_devices()),
                          [](const auto& at) { return std::string(at.param); });
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "engine/run/tuner.hpp"
 #include "models/models.hpp"
 #include "tests/support/golden_bounds.hpp"
+#include "tests/support/open_devices.hpp"
 #include "tests/support/rounding_device.hpp"
 #include "tests/support/small_models.hpp"
 #include "tests/support/step_runner.hpp"
@@ -23,15 +24,8 @@ StepOptions small(std::int64_t batch = 3) {
 
 /// All devices with memory of their own that this machine can run on.
 std::vector<std::string_view> devices() {
-    std::vector<std::string_view> names;
-    for (const std::string_view name : device_names()) {
-        try {
-            if (!open_runtime(find_device(name)).host_memory()) {
-                names.push_back(name);
-            }
-        } catch (const DeviceError&) {  // no such hardware here
-        }
-    }
+    std::vector<std::string_view> names = open_devices();
+    std::erase_if(names, [](std::string_view name) { return open_runtime(find_device(name)).host_memory(); });
     return names;
 }
 

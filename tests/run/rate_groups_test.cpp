@@ -4,6 +4,7 @@
 
 #include "engine/run/devices.hpp"
 #include "tests/support/expect_error.hpp"
+#include "tests/support/open_devices.hpp"
 #include "tests/support/step_runner.hpp"
 
 namespace fer::test {
@@ -34,18 +35,7 @@ protected:
     }
 };
 
-std::vector<std::string_view> devices() {
-    std::vector<std::string_view> names;
-    for (const std::string_view name : device_names()) {
-        try {
-            open_runtime(find_device(name));
-            names.push_back(name);
-        } catch (const DeviceError&) {  // no such hardware here
-        }
-    }
-    return names;
-}
-INSTANTIATE_TEST_SUITE_P(All, RateGroups, ::testing::ValuesIn(devices()),
+INSTANTIATE_TEST_SUITE_P(All, RateGroups, ::testing::ValuesIn(open_devices()),
                          [](const auto& at) { return std::string(at.param); });
 
 // w - (lr * factor) * g in float32, bit for bit: factor 1 before the first group, then that of each.

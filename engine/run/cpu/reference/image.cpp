@@ -1,6 +1,7 @@
 // The data side of the step: batch gather, augmentation (its map: affine.hpp), resizing, scaling.
 // In Keras 2.15 height_shift is tx, which moves columns: its long-standing behaviour, kept for parity.
 #include "engine/core/beta.hpp"
+#include "engine/core/image_draws.hpp"
 #include "engine/core/random.hpp"
 #include "engine/graph/image_conv.hpp"
 #include "engine/run/cpu/reference/affine.hpp"
@@ -10,30 +11,11 @@
 namespace fer::cpu::reference {
 namespace {
 
-/// Draws of one image, by position in its stream.
-enum Draw : std::uint64_t {
-    kTheta,
-    kTx,
-    kTy,
-    kShear,
-    kZx,
-    kZy,
-    kFlipH,
-    kFlipV,
-    kBright,
-    kCropRow,
-    kCropCol,
-    kCutRow,
-    kCutCol,
-    kCut,
-    kDraws = 16
-};
-
 Affine draw_affine(const AugmentAttrs& attrs, const RandomStream& random, std::uint64_t image, const Nhwc& x) {
-    const auto symmetric = [&](Draw what, float range) {
+    const auto symmetric = [&](ImageDraw what, float range) {
         return static_cast<double>(random.uniform(image * kDraws + what, -range, range));
     };
-    const auto zoom = [&](Draw what) {
+    const auto zoom = [&](ImageDraw what) {
         return static_cast<double>(random.uniform(image * kDraws + what, 1 - attrs.zoom, 1 + attrs.zoom));
     };
     const auto h = static_cast<double>(x.h);
