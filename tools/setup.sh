@@ -8,7 +8,8 @@ set -euo pipefail
 build=(g++ cmake ninja-build ccache pkg-config libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfmt-dev
     libspdlog-dev libdnnl-dev libzip-dev libhdf5-dev libcurl4-openssl-dev libssl-dev libturbojpeg0-dev libpng-dev zlib1g-dev libtbb-dev gnuplot-nox)
 opencv=(libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libopencv-videoio-dev libopencv-objdetect-dev opencv-data)
-test=(git libgtest-dev libgmock-dev libbenchmark-dev libboost-context-dev clang-format clang-tidy shellcheck python3-jsonschema valgrind chromium)
+test=(git libgtest-dev libgmock-dev libbenchmark-dev libboost-context-dev clang-format clang-tidy shellcheck python3-jsonschema valgrind chromium
+    libopencv-dnn-dev)
 
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "engine/interchange/transposed.hpp"
+
 namespace fer {
 namespace {
 
@@ -26,22 +28,6 @@ OnnxAttribute real(std::string name, double value) {
     attribute.type = OnnxAttribute::Type::kFloat;
     attribute.real = static_cast<float>(value);
     return attribute;
-}
-
-/// (kh, kw, in, out) -> (out, in, kh, kw); a depthwise kernel (kh, kw, in, 1) -> (in, 1, kh, kw).
-std::vector<float> channels_first(const float* w, const Shape& shape, bool depthwise) {
-    const std::int64_t places = shape[0] * shape[1];
-    const std::int64_t in = depthwise ? 1 : shape[2];
-    const std::int64_t out = depthwise ? shape[2] : shape[3];
-    std::vector<float> result(static_cast<std::size_t>(shape.count()));
-    for (std::int64_t p = 0; p < places; ++p) {
-        for (std::int64_t i = 0; i < in; ++i) {
-            for (std::int64_t o = 0; o < out; ++o) {
-                result[static_cast<std::size_t>((o * in + i) * places + p)] = w[(p * in + i) * out + o];
-            }
-        }
-    }
-    return result;
 }
 
 /// Walks the nodes of an inference graph.
@@ -100,13 +86,17 @@ private:
         return {rows.before, columns.before, rows.after, columns.after};
     }
 
+    std::span<const float> kernel_of(const Node& n) const {
+        return {values_of(n.inputs[1]), static_cast<std::size_t>(shape_of(n.inputs[1]).count())};
+    }
+
     void convolution(const Node& n, const Node* bias) {
         const bool depthwise = n.kind == OpKind::kDepthwiseConv;
         const auto& attrs = std::get<ConvAttrs>(n.attrs);
         const Shape& w = shape_of(n.inputs[1]);
-        const std::string kernel = constant(graph_.value(n.inputs[1]).name,
-                                            depthwise ? Ints{w[2], 1, w[0], w[1]} : Ints{w[3], w[2], w[0], w[1]},
-                                            channels_first(values_of(n.inputs[1]), w, depthwise));
+        const std::string kernel = constant(
+            graph_.value(n.inputs[1]).name, depthwise ? Ints{w[2], 1, w[0], w[1]} : Ints{w[3], w[2], w[0], w[1]},
+            transposed(kernel_of(n), w, depthwise ? std::vector{2, 3, 0, 1} : std::vector{3, 2, 0, 1}));
         std::vector<std::string> inputs{name_of(n.inputs[0]), kernel};
         if (bias != nullptr) {
             inputs.push_back(vector_of(bias->inputs[1]));
@@ -118,15 +108,15 @@ private:
         done(n, bias);
     }
 
+    /// The matrix by rows of outputs, transB = 1, as PyTorch writes it too: OpenCV 4.6 misreads the other form.
     void dense(const Node& n, const Node* bias) {
         const Shape& w = shape_of(n.inputs[1]);
-        const float* values = values_of(n.inputs[1]);
-        std::vector<std::string> inputs{
-            name_of(n.inputs[0]), constant(graph_.value(n.inputs[1]).name, {w[0], w[1]}, {values, values + w.count()})};
+        std::vector<std::string> inputs{name_of(n.inputs[0]), constant(graph_.value(n.inputs[1]).name, {w[1], w[0]},
+                                                                       transposed(kernel_of(n), w, {1, 0}))};
         if (bias != nullptr) {
             inputs.push_back(vector_of(bias->inputs[1]));
         }
-        node("Gemm", unique(n.name), inputs, {});
+        node("Gemm", unique(n.name), inputs, {whole("transB", 1)});
         done(n, bias);
     }
 

@@ -2,6 +2,7 @@
 
 #include "engine/interchange/onnx_export.hpp"
 #include "engine/interchange/run_network.hpp"
+#include "engine/interchange/transposed.hpp"
 
 namespace fer {
 namespace {
@@ -80,23 +81,6 @@ private:
         return weight(tensor.name, {static_cast<std::int64_t>(tensor.floats.size())}, tensor.floats);
     }
 
-    /// (out, in, kh, kw) -> (kh, kw, in, out).
-    static std::vector<float> channels_last(const OnnxTensor& w) {
-        const std::int64_t out = w.dims[0], in = w.dims[1], rows = w.dims[2], columns = w.dims[3];
-        std::vector<float> values;
-        values.reserve(w.floats.size());
-        for (std::int64_t y = 0; y < rows; ++y) {
-            for (std::int64_t x = 0; x < columns; ++x) {
-                for (std::int64_t i = 0; i < in; ++i) {
-                    for (std::int64_t o = 0; o < out; ++o) {
-                        values.push_back(w.floats[static_cast<std::size_t>(((o * in + i) * rows + y) * columns + x)]);
-                    }
-                }
-            }
-        }
-        return values;
-    }
-
     Operand conv(const OnnxNode& node) {
         const OnnxTensor& w = constant(node, 1);
         const auto pads = list(node, "pads");
@@ -116,8 +100,10 @@ private:
         const Shape shape =
             depthwise ? Shape{w.dims[2], w.dims[3], w.dims[0], 1} : Shape{w.dims[2], w.dims[3], w.dims[1], w.dims[0]};
         const ConvAttrs attrs{static_cast<int>(strides[0]), Padding::kValid, Activation::kNone, {}, {}, false, false};
-        ValueId y = graph_.apply1(depthwise ? OpKind::kDepthwiseConv : OpKind::kConv2d, node.name, attrs,
-                                  {x, weight(w.name, shape, channels_last(w))});
+        ValueId y = graph_.apply1(
+            depthwise ? OpKind::kDepthwiseConv : OpKind::kConv2d, node.name, attrs,
+            {x,
+             weight(w.name, shape, transposed(w.floats, {w.dims[0], w.dims[1], w.dims[2], w.dims[3]}, {2, 3, 1, 0}))});
         if (node.inputs.size() == 3) {
             y = graph_.apply1(OpKind::kBias, node.name + "/bias", NoAttrs{}, {y, vector(node, 2)});
         }
@@ -129,8 +115,15 @@ private:
         if (w.dims.size() != 2) {
             fail(node, "its matrix has not two axes");
         }
-        ValueId y = graph_.apply1(OpKind::kDense, node.name, DenseAttrs{},
-                                  {operand(node, 0).id, weight(w.name, {w.dims[0], w.dims[1]}, w.floats)});
+        if (std::ssize(w.floats) != w.dims[0] * w.dims[1]) {
+            fail(node, "its matrix lacks values");
+        }
+        const OnnxAttribute* turned = find(node, "transB");
+        const bool by_outputs = turned != nullptr && turned->whole != 0;
+        const ValueId matrix =
+            by_outputs ? weight(w.name, {w.dims[1], w.dims[0]}, transposed(w.floats, {w.dims[0], w.dims[1]}, {1, 0}))
+                       : weight(w.name, {w.dims[0], w.dims[1]}, w.floats);
+        ValueId y = graph_.apply1(OpKind::kDense, node.name, DenseAttrs{}, {operand(node, 0).id, matrix});
         if (node.inputs.size() == 3) {
             y = graph_.apply1(OpKind::kBias, node.name + "/bias", NoAttrs{}, {y, vector(node, 2)});
         }

@@ -1,0 +1,52 @@
+// What is exported as ONNX computes the same in another reader of it: OpenCV's dnn module.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <opencv2/dnn.hpp>
+
+#include "engine/interchange/onnx_export.hpp"
+#include "tests/support/golden.hpp"
+#include "tests/support/keras_files.hpp"
+
+namespace fer::test {
+namespace {
+
+std::vector<float> by_opencv(const OnnxModel& model, const Shape& images, std::span<const float> pixels) {
+    const std::string bytes = onnx_bytes(model);
+    cv::dnn::Net net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
+    std::vector<int> extents;
+    for (std::size_t i = 0; i < images.rank(); ++i) {
+        extents.push_back(static_cast<int>(images[i]));
+    }
+    cv::Mat input(extents, CV_32F);
+    std::copy(pixels.begin(), pixels.end(), input.ptr<float>());
+    net.setInput(input);
+    const cv::Mat output = net.forward();
+    return {output.ptr<float>(), output.ptr<float>() + output.total()};
+}
+
+// Keras's own outputs for the models that it wrote, imported, exported and run. OpenCV 4.6 knows ReLU6 only as it was
+// written before opset 11.
+TEST(OpenCv, RunsWhatIsExported) {
+    int compared = 0;
+    for (const auto& path : keras_files(golden_path("interchange"))) {
+        SCOPED_TRACE(path.filename().string());
+        const KerasFile file = read_keras(path);
+        const KerasModel model = parse_keras_config(file.config, path.filename().string());
+        const ImportedWeights weights = take_weights(model, file, path.filename().string());
+        const SafetensorsFile golden(std::filesystem::path(path).replace_extension(".safetensors"));
+        const Shape images = golden.find("images")->shape;
+        const OnnxModel exported = to_onnx(builder_of(model.architecture), values_of(weights),
+                                           {images[1], images[2], images[3]}, model.architecture.softmax, "net");
+        if (std::ranges::count(exported.nodes, "Clip", &OnnxNode::op) > 0) {
+            continue;
+        }
+        ++compared;
+        EXPECT_LE(
+            largest_difference(by_opencv(exported, images, golden.get<float>("images")), golden.get<float>("outputs")),
+            kOutputTolerance);
+    }
+}
+
+}  // namespace
+}  // namespace fer::test
