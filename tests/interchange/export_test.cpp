@@ -4,10 +4,9 @@
 
 #include "engine/core/random.hpp"
 #include "engine/graph/op_table.hpp"
-#include "engine/graph/step.hpp"
 #include "engine/interchange/keras_export.hpp"
 #include "engine/interchange/onnx_export.hpp"
-#include "models/models.hpp"
+#include "tests/support/described_networks.hpp"
 #include "tests/support/expect_error.hpp"
 #include "tests/support/golden.hpp"
 #include "tests/support/keras_files.hpp"
@@ -17,37 +16,6 @@ namespace fer::test {
 namespace {
 
 using ::testing::HasSubstr;
-
-/// Values for every variable of an architecture, away from what layers start with.
-struct Filled {
-    std::map<std::string, std::vector<float>> owned;
-    VariableValues values;
-
-    explicit Filled(const Architecture& architecture) {
-        const Step step = evaluation_step_of(architecture);
-        std::uint32_t stream = 0;
-        for (const TargetLayer& layer : target_layers(step)) {
-            for (std::size_t i = 0; i < layer.kinds.size(); ++i) {
-                const std::string name = layer.name + "/" + layer.kinds[i];
-                const std::string fill = layer.kinds[i].ends_with("kernel") ? "kernel" : layer.kinds[i];
-                const std::vector<double> values_f64 = golden_tensor(fill, stream++, layer.shapes[i]);
-                owned[name].assign(values_f64.begin(), values_f64.end());
-            }
-        }
-        for (const auto& [name, numbers] : owned) {
-            values[name] = numbers.data();
-        }
-    }
-};
-
-std::vector<float> random_images(const Shape& shape) {
-    const RandomStream random(7, 0, 1);
-    std::vector<float> pixels(static_cast<std::size_t>(shape.count()));
-    for (std::size_t i = 0; i < pixels.size(); ++i) {
-        pixels[i] = random.uniform(i);
-    }
-    return pixels;
-}
 
 std::vector<float> through_onnx(const Architecture& architecture, const VariableValues& values, const Shape& images,
                                 std::span<const float> pixels) {
@@ -95,24 +63,13 @@ TEST(Export, ModelsOfKerasKeepTheirOutputs) {
 
 class EveryNetwork : public ::testing::TestWithParam<models::Model> {};
 
-/// The network as its description, narrow and with small images.
-Architecture described(const models::Model& model) {
-    StepOptions options;
-    options.batch = options.input.images = 2;
-    options.input.height = options.input.width = model.height == 48 ? 48 : 33;
-    options.input.channels = model.channels;
-    options.width = 0.05f;
-    options.fuse = "off";
-    return architecture_of(training_step(model.build, options), std::string(model.name));
-}
-
 TEST_P(EveryNetwork, DescribesItself) {
     const Architecture architecture = described(GetParam());
     const Filled filled(architecture);
     const Shape images{2, architecture.height, architecture.width, architecture.channels};
     const std::vector<float> pixels = random_images(images);
     const std::vector<float> want =
-        run_network(GetParam().build, filled.values, images, pixels, {.width = 0.05f}, cpu_device(true));
+        run_network(GetParam().build, filled.values, images, pixels, {.width = kWidth}, cpu_device(true));
     EXPECT_LE(largest_difference(
                   run_network(builder_of(architecture), filled.values, images, pixels, {}, cpu_device(true)), want),
               0.0);
@@ -139,7 +96,7 @@ TEST_P(EveryNetwork, TrainsTheSameVariables) {
     options.input.channels = architecture.channels;
     options.fuse = "off";
     const Step again = training_step(builder_of(architecture), options);
-    options.width = 0.05f;
+    options.width = kWidth;
     const Step first = training_step(GetParam().build, options);
     ASSERT_EQ(again.variables.size(), first.variables.size());
     for (std::size_t i = 0; i < first.variables.size(); ++i) {
