@@ -16,19 +16,23 @@
 
 namespace fer {
 
-struct Philox4 {
-    std::uint32_t v[4];
+/// Four words below 2^32, each in a Lane. Lanes of 64 bits are what vector units multiply side by side.
+template <class Lane>
+struct PhiloxWords {
+    Lane v[4];
 };
+using Philox4 = PhiloxWords<std::uint32_t>;
 
 /// Ten rounds on a 128-bit counter with a 64-bit key.
-FER_HOST_DEVICE inline Philox4 philox(Philox4 counter, std::uint64_t key) {
+template <class Lane = std::uint32_t>
+FER_HOST_DEVICE inline PhiloxWords<Lane> philox(PhiloxWords<Lane> counter, std::uint64_t key) {
     auto k0 = static_cast<std::uint32_t>(key);
     auto k1 = static_cast<std::uint32_t>(key >> 32);
     for (int round = 0; round < 10; ++round) {
         const std::uint64_t a = std::uint64_t{0xD2511F53u} * counter.v[0];
         const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * counter.v[2];
-        counter = {{static_cast<std::uint32_t>(b >> 32) ^ counter.v[1] ^ k0, static_cast<std::uint32_t>(b),
-                    static_cast<std::uint32_t>(a >> 32) ^ counter.v[3] ^ k1, static_cast<std::uint32_t>(a)}};
+        counter = {{static_cast<Lane>(b >> 32) ^ counter.v[1] ^ k0, static_cast<std::uint32_t>(b),
+                    static_cast<Lane>(a >> 32) ^ counter.v[3] ^ k1, static_cast<std::uint32_t>(a)}};
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
@@ -36,9 +40,11 @@ FER_HOST_DEVICE inline Philox4 philox(Philox4 counter, std::uint64_t key) {
 }
 
 /// Four words for elements 4*block .. 4*block+3 of `stream` at `step`.
-FER_HOST_DEVICE inline Philox4 random_words(std::uint64_t seed, std::uint64_t step, std::uint32_t stream,
-                                            std::uint32_t block) {
-    return philox({{block, stream, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)}}, seed);
+template <class Lane = std::uint32_t>
+FER_HOST_DEVICE inline PhiloxWords<Lane> random_words(std::uint64_t seed, std::uint64_t step, std::uint32_t stream,
+                                                      std::uint32_t block) {
+    return philox<Lane>({{block, stream, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)}},
+                        seed);
 }
 
 /// [0, 1) in steps of 2^-24: exact in float32.

@@ -97,13 +97,10 @@ Value val_accuracy() {
 /// Accuracy of each run with its interval, one above the other.
 Plot interval_plot(const std::vector<RunRecord>& runs, const std::string& split) {
     std::string data = "$intervals << EOD\n", names;
-    double low = 1, high = 0;
     for (std::size_t i = 0; i < runs.size(); ++i) {
         const auto record = std::ranges::find(runs[i].splits, split, &SplitRecord::split);
         const ConfusionMatrix matrix = record->predictions.confusion();
         const Interval interval = wilson(matrix.hits(), matrix.total());
-        low = std::min(low, interval.low);
-        high = std::max(high, interval.high);
         data += fmt::format("{} {} {} {}\n", scores_of(matrix).accuracy, i, interval.low, interval.high);
         names += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_text(runs[i].name), i);
     }
@@ -117,8 +114,7 @@ Plot interval_plot(const std::vector<RunRecord>& runs, const std::string& split)
                 fmt::format("{}EOD\nset yrange [{}:-0.6]\nset ytics ({}) textcolor rgb '{}'\nunset key\n"
                             "set xlabel 'accuracy'\nset offsets 0.01, 0.01, 0, 0\nplot $intervals using 1:2:3:4 with "
                             "xerrorbars linewidth 2 pointtype 7 pointsize 0.7 linecolor rgb '{}'\n",
-                            data, count - 0.4, names, ink("text"), std::max(0.0, low - 0.02),
-                            std::min(1.0, high + 0.02), ink("series-1"))};
+                            data, count - 0.4, names, ink("text"), ink("series-1"))};
 }
 
 }  // namespace

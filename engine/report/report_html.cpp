@@ -154,7 +154,7 @@ std::string evaluation(const RunReport& part, std::size_t index) {
     text += "<div class=\"tiles\">\n" + html::tile("macro F1", fmt::format("{:.4f}", m.scores.macro.f1)) +
             html::tile("balanced accuracy", fmt::format("{:.4f}", m.scores.balanced_accuracy)) +
             html::tile("top-2 accuracy", fmt::format("{:.4f}", m.top2)) +
-            (split.loss ? html::tile("loss", fmt::format("{:.4f}", *split.loss)) : "") +
+            (split.loss ? html::tile("loss", number_text(*split.loss)) : "") +
             html::tile("macro AUC", number_text(m.macro_auc)) +
             html::tile("calibration error", fmt::format("{:.4f}", m.calibration_error)) +
             (split.looks > 0 ? html::tile("looks at these images", fmt::format("{}", split.looks)) : "") + "</div>\n";

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The transfer-learning networks at full size against real Keras: writes Keras's files and what it computes, then prints the
+# All networks at full size against real Keras: writes Keras's files and what it computes, then prints the
 # table of models/README.md. Needs Keras 2.15 (README.md of this folder), 10 GB of memory, 1.5 GB of disk.
 #
 #     bash tests/golden/full_parity.sh KERAS_PYTHON [BUILD_FOLDER]

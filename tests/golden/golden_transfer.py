@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The five transfer-learning networks in real Keras: logits, and the gradients of one training step.
+"""Networks in real Keras: logits, and the gradients of one training step.
 
-    keras/bin/python tests/golden/golden_transfer.py --committed        # narrow, small images, weights by formula
-    keras/bin/python tests/golden/golden_transfer.py --folder FOLDER    # full size, random weights, as .h5 of Keras
+    keras/bin/python tests/golden/golden_transfer.py --committed        # on trunks: narrow, small images, weights by formula
+    keras/bin/python tests/golden/golden_transfer.py --folder FOLDER    # all: full size, random weights, as .h5 of Keras
 """
 
 import argparse
@@ -22,12 +22,15 @@ from keras import layers
 from keras.applications import mobilenet_v2, resnet50, resnet_v2, vgg16
 
 import formula
+import networks_keras
 import tensor_file
+from networks import NETWORKS, PARAMETER_COUNTS
 
 CLASSES = 7
 WIDTH, SIDE, BATCH = 0.0625, 40, 3
-TOTALS = {"vgg16_tl": 40_934_215, "resnet50v2_tl": 29_996_295, "mobilenetv2_tl": 3_576_903, "resnet50_tl": 23_850_887,
+TRUNKS = {"vgg16_tl": 40_934_215, "resnet50v2_tl": 29_996_295, "mobilenetv2_tl": 3_576_903, "resnet50_tl": 23_850_887,
           "vgg16_fc_tl": 134_289_223}
+TOTALS = {**{name: counts[0] for name, counts in PARAMETER_COUNTS.items()}, **TRUNKS}
 
 
 class Narrow:
@@ -131,8 +134,15 @@ def full_trunk(name, shape):
     return make(include_top=False, weights=None, input_shape=shape)
 
 
+def shape_of(name):
+    return (224, 224, 3) if name in TRUNKS else (48, 48, 1)
+
+
 def network(name, narrow, shape):
     """The model without its softmax; dropout is left out, as its masks are nobody's."""
+    if name in NETWORKS:
+        model, _ = networks_keras.build(name, keras.backend.floatx())
+        return keras.Model(model.input, model.layers[-1].input, name=name)
     keras.backend.clear_session()
     scaled = narrow.scaled if narrow else lambda n: n
     trunk = {"vgg16_tl": "vgg16", "vgg16_fc_tl": "vgg16", "resnet50v2_tl": "resnet50v2", "resnet50_tl": "resnet50",
@@ -218,20 +228,21 @@ def distance(a, b):
 def full_size(name, folder, labels):
     """A file of Keras, and what float64 computes from it. `keras_float32` tells how far Keras's own float32 is from that: a
     ReLU or a maximum near its kink falls on one side or the other, and batch norms over three images carry it on."""
-    shape = (224, 224, 3)
+    shape = shape_of(name)
+    images = images_of(shape)
     keras.backend.set_floatx("float32")
     model = network(name, None, shape)
     fill_randomly(model, sum(name.encode()))
-    calibrate(model, images_of(224))
+    calibrate(model, images)
     model.save_weights(folder / f"{name}.h5")
-    logits_single, single = compute(model, images_of(224), labels)
-    weights, total = model.get_weights(), model.count_params()
+    weights, total = model.get_weights(), model.count_params()  # before a training pass moves the statistics
+    logits_single, single = compute(model, images, labels)
     keras.backend.set_floatx("float64")
     double_model = network(name, None, shape)
     double_model.set_weights(weights)
-    logits, gradients = compute(double_model, images_of(224).astype(np.float64), labels)
+    logits, gradients = compute(double_model, images.astype(np.float64), labels)
     own = distance(single, gradients)
-    own_logits = float(np.max(np.abs(logits_single - logits)))
+    own_logits = float(np.max(np.abs(logits_single - logits)) / max(1, np.max(np.abs(logits))))
     print(f"{name}: {total:,} parameters, Keras in float32: logits {own_logits:.2g}, gradients {own:.2g}",
           flush=True)
     keras.backend.set_floatx("float32")
@@ -257,11 +268,11 @@ def sixteen(values):
     return flat if flat.size <= 16 else flat[np.arange(16) * flat.size // 16]
 
 
-def images_of(side):
+def images_of(shape):
     """In [-1, 1), by formula; each image with half the contrast of the one before it, or batch norms over images that are all
     alike would divide by next to nothing."""
-    values = formula.uniform(formula.IMAGE_STREAM, BATCH * side * side * 3)
-    signed = (np.float32(2) * values - np.float32(1)).reshape(BATCH, side, side, 3)
+    values = formula.uniform(formula.IMAGE_STREAM, BATCH * math.prod(shape))
+    signed = (np.float32(2) * values - np.float32(1)).reshape(BATCH, *shape)
     return signed * np.float32(0.5) ** np.arange(BATCH, dtype=np.float32)[:, None, None, None]
 
 
@@ -274,10 +285,10 @@ def main():
     labels = np.arange(BATCH) * 3 % CLASSES
     if arguments.committed:
         tensors = {}
-        for name in TOTALS:
+        for name in TRUNKS:
             model = network(name, Narrow(WIDTH), (SIDE, SIDE, 3))
             fill_by_formula(model)
-            logits, gradients = compute(model, images_of(SIDE), labels)
+            logits, gradients = compute(model, images_of((SIDE, SIDE, 3)), labels)
             tensors[f"{name}/logits"] = logits
             for variable, gradient in gradients.items():
                 tensors[f"{name}/gradient/{variable}"] = sixteen(gradient)
@@ -286,10 +297,11 @@ def main():
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.network or TOTALS:
-        model = network(name, None, (224, 224, 3))
-        own = network(name, Narrow(1), (224, 224, 3))
-        assert [n for n, _ in variables(own)] == [n for n, _ in variables(model)], name
-        assert [tuple(v.shape) for _, v in variables(own)] == [tuple(v.shape) for _, v in variables(model)], name
+        if name in TRUNKS:
+            model = network(name, None, shape_of(name))
+            own = network(name, Narrow(1), shape_of(name))
+            assert [n for n, _ in variables(own)] == [n for n, _ in variables(model)], name
+            assert [tuple(v.shape) for _, v in variables(own)] == [tuple(v.shape) for _, v in variables(model)], name
         full_size(name, arguments.folder, labels)
 
 

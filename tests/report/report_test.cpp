@@ -17,6 +17,7 @@
 namespace fer::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -150,6 +151,7 @@ TEST(ReportPage, SeveralRunsSideBySide) {
     EXPECT_THAT(html, HasSubstr("<h1>3 runs side by side</h1>"));
     EXPECT_EQ(nlohmann::json::parse(report_json(report))["runs"].size(), 3u);
     std::set<std::string> names;
+    EXPECT_EQ(report.without_pictures, gnuplot_version() ? "" : report.without_pictures);
     for (const Plot* plot : report.drawn()) {
         EXPECT_TRUE(names.insert(plot->name).second) << plot->name;
         EXPECT_EQ(plot->name.find('/'), std::string::npos);
@@ -160,6 +162,19 @@ TEST(ReportPage, SeveralRunsSideBySide) {
         EXPECT_TRUE(names.contains("3_one_curves_loss"));
     }
     expect_self_contained(html);
+}
+
+TEST(ReportPage, RunsEvaluatedOnTheSameImagesAreCompared) {
+    const SampleRun a("one"), b("two");
+    const Report report = make_report({read_run(a.folder()), read_run(b.folder())});
+    if (!gnuplot_version()) {
+        GTEST_SKIP() << "gnuplot is not installed";
+    }
+    EXPECT_EQ(report.without_pictures, "");
+    const auto plots = report.drawn();
+    const auto intervals = std::ranges::find(plots, "compare_test", &Plot::name);
+    ASSERT_NE(intervals, plots.end());
+    EXPECT_THAT((*intervals)->svg, AllOf(HasSubstr(">one<"), HasSubstr(">two<")));
 }
 
 TEST(ReportPlots, AreInThePagesColours) {

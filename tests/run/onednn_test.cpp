@@ -198,6 +198,10 @@ TEST_F(OneDnn, RefusalsAreSentences) {
     EXPECT_EQ(cpu_implementation(OpKind::kConv2dDgrad, "onednn_turned")
                   .refuses(describe_op(OpKind::kConv2dDgrad, stride2, {dy, w32})),
               "stride is not 1");
+    const Tensor rows = integer_tensor({11, 4}, 1), dense = integer_tensor({3, 4}, 2);
+    EXPECT_EQ(cpu_implementation(OpKind::kDenseDgrad, "onednn_matmul")
+                  .refuses(describe_op(OpKind::kDenseDgrad, DenseAttrs{}, {rows, dense})),
+              "below 12 rows the gradient's own primitive is faster");
     const auto strided_pixel = [&](std::int64_t channels) {
         const ConvAttrs attrs{.stride = 2, .kernel = {1, 1, channels, 4}};
         return refusal(OpKind::kConv2dWgrad,

@@ -98,15 +98,16 @@ class CpuDevice : public Device {
 public:
     explicit CpuDevice(bool reference_only) : lists_(kRows.size()) {
         for (std::size_t i = 0; i < kRows.size(); ++i) {
-            if (kRows[i].kind == OpKind::kConv2dDgrad && !reference_only) {
-                lists_[i].push_back(onednn::kConv2dDgradTurned);
-            }
             if (kRows[i].onednn != nullptr && !reference_only) {
                 lists_[i].push_back(*kRows[i].onednn);
             }
             if (kRows[i].reference != nullptr) {
                 lists_[i].push_back({"reference", nullptr, nullptr, kRows[i].reference});
             }
+        }
+        if (!reference_only) {
+            put_first(OpKind::kConv2dDgrad, onednn::kConv2dDgradTurned);
+            put_first(OpKind::kDenseDgrad, onednn::kDenseDgradMatmul);
         }
     }
     std::string_view name() const override { return "cpu"; }
@@ -118,6 +119,11 @@ public:
     }
 
 private:
+    void put_first(OpKind kind, const Implementation& implementation) {
+        auto& list = lists_[static_cast<std::size_t>(kind)];
+        list.insert(list.begin(), implementation);
+    }
+
     std::vector<std::vector<Implementation>> lists_;
 };
 

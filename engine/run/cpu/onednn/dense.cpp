@@ -1,4 +1,6 @@
-// Dense layers by oneDNN's inner product. Weights are (in, out) row-major outside.
+// Dense layers by oneDNN's inner product, one gradient by its matrix product. Weights are (in, out) row-major outside.
+#include <string_view>
+
 #include "engine/run/cpu/onednn/common.hpp"
 #include "engine/run/cpu/onednn/implementations.hpp"
 
@@ -55,6 +57,23 @@ std::shared_ptr<Call> data_gradient(const OpDesc& op) {
     return call;
 }
 
+// The same as a product with the transposed weights: (64, 1024) to (64, 9216) on two cores with AVX-512 in 3.2 ms
+// against 8.8 ms; 12 rows 1.5 against 1.7; 8 rows 1.5 against 1.3.
+std::shared_ptr<Call> data_product(const OpDesc& op) {
+    const std::int64_t features = op.in[1].shape[0], units = op.in[1].shape[1];
+    const Setup s = setup(op.in[0].shape[0], features, units);
+    const Desc w = f32({units, features}, Tag::ba);
+    const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(s.y, w, s.x), planned_scratch(), engine());
+    if (!std::string_view(desc.impl_info_str()).starts_with("brg")) {
+        throw dnnl::error(dnnl_unimplemented, "only its AVX-512 product is the faster one");
+    }
+    auto call = Call::make<dnnl::matmul>(desc);
+    call->bind(DNNL_ARG_SRC, s.y, desc.src_desc(), kIn);
+    call->bind(DNNL_ARG_WEIGHTS, w, desc.weights_desc(), kIn);
+    call->bind(DNNL_ARG_DST, s.x, desc.dst_desc(), kOut);
+    return call;
+}
+
 std::shared_ptr<Call> weight_gradient(const OpDesc& op) {
     const Setup s = setup(op.in[0].shape[0], op.in[0].shape[1], op.in[1].shape[1]);
     const bool bias = op.out.size() == 2;
@@ -72,10 +91,24 @@ std::shared_ptr<Call> weight_gradient(const OpDesc& op) {
     return call;
 }
 
+Refusal refuse_product(const OpDesc& op) {
+    if (op.in[0].shape[0] < 12) {
+        return "below 12 rows the gradient's own primitive is faster";
+    }
+    return refuse_unless_built(op, data_product);
+}
+
+constexpr Implementation named(Implementation implementation, const char* name, Refusal (*refuses)(const OpDesc&)) {
+    implementation.name = name;
+    implementation.refuses = refuses;
+    return implementation;
+}
+
 }  // namespace
 
 const Implementation kDense = in_order<forward>();
 const Implementation kDenseDgrad = in_order<data_gradient>();
+const Implementation kDenseDgradMatmul = named(in_order<data_product>(), "onednn_matmul", refuse_product);
 const Implementation kDenseWgrad = in_order<weight_gradient>();
 
 }  // namespace fer::cpu::onednn

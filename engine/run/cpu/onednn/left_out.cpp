@@ -11,6 +11,7 @@ constexpr Implementation kLeftOut{"onednn", refuse, nullptr, nullptr};
 
 const Implementation kConv2d = kLeftOut, kConv2dDgrad = kLeftOut, kConv2dWgrad = kLeftOut;
 const Implementation kConv2dDgradTurned{"onednn_turned", refuse, nullptr, nullptr};
+const Implementation kDenseDgradMatmul{"onednn_matmul", refuse, nullptr, nullptr};
 const Implementation kDepthwiseConv = kLeftOut, kDepthwiseDgrad = kLeftOut, kDepthwiseWgrad = kLeftOut;
 const Implementation kDense = kLeftOut, kDenseDgrad = kLeftOut, kDenseWgrad = kLeftOut;
 const Implementation kBatchNorm = kLeftOut, kBatchNormGrad = kLeftOut, kBatchNormInference = kLeftOut;

@@ -1,4 +1,7 @@
 // Element by element: activations, dropout, L2, casts.
+#include <bit>
+#include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "engine/core/random.hpp"
@@ -65,18 +68,21 @@ namespace {
 
 constexpr std::int64_t kDropoutRange = 4096;  // of parallel_ranges(), a multiple of four
 
-/// Random words of elements 4*first .. 4*(first+blocks)-1, block by block: the four words of block b at out[4b].
-/// Compiled for wider vectors too: ten rounds of integer multiplies are most of what dropout costs.
-__attribute__((target_clones("default", "avx2", "avx512f"))) void fill_words(std::uint64_t seed, std::uint64_t step,
-                                                                             std::uint32_t stream, std::uint32_t first,
-                                                                             std::uint32_t blocks, std::uint32_t* out) {
+/// Where uniform(seed, step, stream, 4*first + i) >= rate, i < 4*blocks, masks[i] is -1, else 0. Compiled for wider
+/// vectors too: ten rounds of integer multiplies are most of what dropout costs.
+__attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"))) void draw_masks(
+    std::uint64_t seed, std::uint64_t step, std::uint32_t stream, std::uint32_t first, std::uint32_t blocks, float rate,
+    std::int32_t* masks) {
+    std::uint64_t pairs[kDropoutRange / 2];
 #pragma omp simd
     for (std::uint32_t b = 0; b < blocks; ++b) {
-        const Philox4 four = random_words(seed, step, stream, first + b);
-        out[4 * b] = four.v[0];
-        out[4 * b + 1] = four.v[1];
-        out[4 * b + 2] = four.v[2];
-        out[4 * b + 3] = four.v[3];
+        const auto four = random_words<std::uint64_t>(seed, step, stream, first + b);
+        pairs[2 * b] = four.v[0] | four.v[1] << 32;
+        pairs[2 * b + 1] = four.v[2] | four.v[3] << 32;
+    }
+    std::memcpy(masks, pairs, 16 * std::size_t{blocks});
+    for (std::uint32_t i = 0; i < 4 * blocks; ++i) {
+        masks[i] = uniform01(static_cast<std::uint32_t>(masks[i])) >= rate ? -1 : 0;
     }
 }
 
@@ -91,13 +97,13 @@ Kernel dropout(const OpDesc& desc) {
         const T* x = t.input<T>(0);
         T* y = t.output<T>(0);
         parallel_ranges(op.in[0].shape.count(), [=](std::int64_t begin, std::int64_t end) {
-            std::uint32_t words[kDropoutRange];
-            fill_words(static_cast<std::uint64_t>(clock[kClockSeed]), static_cast<std::uint64_t>(clock[kClockStep]),
+            std::int32_t masks[kDropoutRange];
+            draw_masks(static_cast<std::uint64_t>(clock[kClockSeed]), static_cast<std::uint64_t>(clock[kClockStep]),
                        attrs.stream, static_cast<std::uint32_t>(begin / 4),
-                       static_cast<std::uint32_t>((end - begin + 3) / 4), words);
+                       static_cast<std::uint32_t>((end - begin + 3) / 4), attrs.rate, masks);
             for (std::int64_t i = begin; i < end; ++i) {
-                const T kept = x[i] * scale;
-                y[i] = uniform01(words[i - begin]) >= attrs.rate ? kept : T{0};
+                using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+                y[i] = std::bit_cast<T>(std::bit_cast<Bits>(x[i] * scale) & static_cast<Bits>(masks[i - begin]));
             }
         });
     });
