@@ -76,6 +76,15 @@ private:
         }
         return graph_.find(own);
     }
+    /// The values of a kernel, its axes in another order.
+    static std::vector<float> turned(const OnnxNode& node, const OnnxTensor& w, const std::vector<int>& axes) {
+        const Shape shape =
+            w.dims.size() == 4 ? Shape{w.dims[0], w.dims[1], w.dims[2], w.dims[3]} : Shape{w.dims[0], w.dims[1]};
+        if (std::ssize(w.floats) != shape.count()) {
+            fail(node, "its kernel is not of float32");
+        }
+        return transposed(w.floats, shape, axes);
+    }
     ValueId vector(const OnnxNode& node, std::size_t i) {
         const OnnxTensor& tensor = constant(node, i);
         return weight(tensor.name, {static_cast<std::int64_t>(tensor.floats.size())}, tensor.floats);
@@ -100,10 +109,8 @@ private:
         const Shape shape =
             depthwise ? Shape{w.dims[2], w.dims[3], w.dims[0], 1} : Shape{w.dims[2], w.dims[3], w.dims[1], w.dims[0]};
         const ConvAttrs attrs{static_cast<int>(strides[0]), Padding::kValid, Activation::kNone, {}, {}, false, false};
-        ValueId y = graph_.apply1(
-            depthwise ? OpKind::kDepthwiseConv : OpKind::kConv2d, node.name, attrs,
-            {x,
-             weight(w.name, shape, transposed(w.floats, {w.dims[0], w.dims[1], w.dims[2], w.dims[3]}, {2, 3, 1, 0}))});
+        ValueId y = graph_.apply1(depthwise ? OpKind::kDepthwiseConv : OpKind::kConv2d, node.name, attrs,
+                                  {x, weight(w.name, shape, turned(node, w, {2, 3, 1, 0}))});
         if (node.inputs.size() == 3) {
             y = graph_.apply1(OpKind::kBias, node.name + "/bias", NoAttrs{}, {y, vector(node, 2)});
         }
@@ -115,14 +122,10 @@ private:
         if (w.dims.size() != 2) {
             fail(node, "its matrix has not two axes");
         }
-        if (std::ssize(w.floats) != w.dims[0] * w.dims[1]) {
-            fail(node, "its matrix lacks values");
-        }
-        const OnnxAttribute* turned = find(node, "transB");
-        const bool by_outputs = turned != nullptr && turned->whole != 0;
-        const ValueId matrix =
-            by_outputs ? weight(w.name, {w.dims[1], w.dims[0]}, transposed(w.floats, {w.dims[0], w.dims[1]}, {1, 0}))
-                       : weight(w.name, {w.dims[0], w.dims[1]}, w.floats);
+        const OnnxAttribute* by_outputs = find(node, "transB");
+        const bool turns = by_outputs != nullptr && by_outputs->whole != 0;
+        const ValueId matrix = turns ? weight(w.name, {w.dims[1], w.dims[0]}, turned(node, w, {1, 0}))
+                                     : weight(w.name, {w.dims[0], w.dims[1]}, turned(node, w, {0, 1}));
         ValueId y = graph_.apply1(OpKind::kDense, node.name, DenseAttrs{}, {operand(node, 0).id, matrix});
         if (node.inputs.size() == 3) {
             y = graph_.apply1(OpKind::kBias, node.name + "/bias", NoAttrs{}, {y, vector(node, 2)});

@@ -31,6 +31,8 @@ TEST(Philox, KnownAnswers) {
 TEST(Philox, CounterIsBlockStreamAndStep) {
     const std::uint64_t seed = 0x0123456789abcdefu;
     const std::uint64_t step = 0x1122334455667788u;
+    const auto lanes = random_words<std::uint64_t>(seed, step, 9, 5);
+    EXPECT_THAT(words(random_words(seed, step, 9, 5)), ElementsAre(lanes.v[0], lanes.v[1], lanes.v[2], lanes.v[3]));
     EXPECT_EQ(words(random_words(seed, step, 9, 5)), words(philox({{5, 9, 0x55667788u, 0x11223344u}}, seed)));
 }
 

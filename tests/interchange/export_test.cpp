@@ -44,17 +44,13 @@ std::vector<float> through_keras(const std::string& name, const Architecture& ar
 TEST(Export, ModelsOfKerasKeepTheirOutputs) {
     for (const auto& path : keras_files(golden_path("interchange"))) {
         SCOPED_TRACE(path.filename().string());
-        const KerasFile file = read_keras(path);
-        const KerasModel model = parse_keras_config(file.config, path.filename().string());
-        const ImportedWeights weights = take_weights(model, file, path.filename().string());
-        const SafetensorsFile golden(std::filesystem::path(path).replace_extension(".safetensors"));
-        const Shape images = golden.find("images")->shape;
-        const auto pixels = golden.get<float>("images");
-        const auto want = golden.get<float>("outputs");
-        const VariableValues values = values_of(weights);
-        EXPECT_LE(largest_difference(through_onnx(model.architecture, values, images, pixels), want), kOutputTolerance);
+        const KerasGolden keras(path);
+        const auto difference = [&](const std::vector<float>& got) { return largest_difference(got, keras.outputs()); };
+        const VariableValues values = keras.values();
+        EXPECT_LE(difference(through_onnx(keras.architecture(), values, keras.images(), keras.pixels())),
+                  kOutputTolerance);
         for (const char* name : {"net.h5", "net.keras"}) {
-            EXPECT_LE(largest_difference(through_keras(name, model.architecture, values, images, pixels), want),
+            EXPECT_LE(difference(through_keras(name, keras.architecture(), values, keras.images(), keras.pixels())),
                       kOutputTolerance)
                 << name;
         }
@@ -113,6 +109,23 @@ TEST_P(EveryNetwork, TrainsTheSameVariables) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryNetwork, ::testing::ValuesIn(models::all().begin(), models::all().end()),
                          [](const auto& row) { return std::string(row.param.name); });
+
+TEST(Onnx, RefusesKernelsOfIntegers) {
+    const Architecture architecture = described(models::find("simpler_cnn"));
+    const Filled filled(architecture);
+    const Shape images{2, 48, 48, 1};
+    const std::vector<float> pixels = random_images(images);
+    for (const std::size_t axes : {4u, 2u}) {
+        OnnxModel model = to_onnx(builder_of(architecture), filled.values, {48, 48, 1}, true, "net");
+        const auto kernel = std::ranges::find(model.initializers, axes, [](const auto& c) { return c.dims.size(); });
+        ASSERT_NE(kernel, model.initializers.end());
+        kernel->ints.assign(kernel->floats.size(), 1);
+        kernel->floats.clear();
+        EXPECT_THAT(error_of<DataError>(
+                        [&] { run_onnx(parse_onnx(onnx_bytes(model), "net.onnx"), images, pixels, cpu_device(true)); }),
+                    HasSubstr("its kernel is not of float32"));
+    }
+}
 
 TEST(Onnx, RefusesDamagedBytes) {
     Architecture architecture = described(models::find("simpler_cnn"));

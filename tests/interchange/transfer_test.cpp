@@ -231,7 +231,7 @@ TEST(Transfer, FrozenWeightsStayBitForBit) {
 
 /// How far a network is from what Keras computes in float64.
 struct Distance {
-    double logits = 0;     // largest_difference()
+    double logits = 0;     // largest difference
     double gradients = 0;  // NMSE over all of them
     bool top5 = true;      // the same five classes in the same order, for every image
 };
@@ -244,7 +244,10 @@ Distance distance(const models::Model& model, const ImportedWeights& weights, co
     const std::vector<T> logits = network.logits();
     const auto want = golden.get<float>("logits");
     Distance result;
-    result.logits = largest_difference(std::vector<float>(logits.begin(), logits.end()), want);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+        result.logits =
+            std::max(result.logits, std::abs(static_cast<double>(logits[i]) - static_cast<double>(want[i])));
+    }
     const auto top = [](const auto& values, std::int64_t image) {
         std::vector<int> order(models::kClasses);
         std::iota(order.begin(), order.end(), 0);
@@ -272,14 +275,12 @@ TEST(Transfer, FullSizeParity) {
         GTEST_SKIP() << "FER_PARITY names no folder (tests/golden/full_parity.sh)";
     }
     fmt::print("| network | parameters | float64 | float32 | Keras in float32 |\n|---|---:|---:|---:|---:|\n");
-    int compared = 0;
     for (const models::Model& model : models::all()) {
         const std::string name(model.name);
         SCOPED_TRACE(name);
-        if (!fs::exists(fs::path(folder) / (name + ".h5"))) {
-            continue;
+        if (name.starts_with("fer_")) {
+            continue;  // ours, unknown to the reference
         }
-        ++compared;
         const SafetensorsFile golden(fs::path(folder) / (name + ".safetensors"));
         const KerasFile file = read_keras(fs::path(folder) / (name + ".h5"));
         const ImportedWeights weights = match_weights(targets_of(model, 1, model.height), file, name + ".h5", name);
@@ -299,7 +300,6 @@ TEST(Transfer, FullSizeParity) {
                    exact.logits, exact.gradients, single.logits, single.gradients, own_logits, own);
         std::fflush(stdout);
     }
-    EXPECT_GT(compared, 0);
 }
 
 }  // namespace

@@ -151,12 +151,12 @@ TEST(ReportPage, SeveralRunsSideBySide) {
     EXPECT_THAT(html, HasSubstr("<h1>3 runs side by side</h1>"));
     EXPECT_EQ(nlohmann::json::parse(report_json(report))["runs"].size(), 3u);
     std::set<std::string> names;
-    EXPECT_EQ(report.without_pictures, gnuplot_version() ? "" : report.without_pictures);
     for (const Plot* plot : report.drawn()) {
         EXPECT_TRUE(names.insert(plot->name).second) << plot->name;
         EXPECT_EQ(plot->name.find('/'), std::string::npos);
     }
     if (gnuplot_version()) {
+        EXPECT_EQ(report.without_pictures, "");
         EXPECT_TRUE(names.contains("compare_val_loss"));
         EXPECT_TRUE(names.contains("1_one_roc"));
         EXPECT_TRUE(names.contains("3_one_curves_loss"));
@@ -165,11 +165,11 @@ TEST(ReportPage, SeveralRunsSideBySide) {
 }
 
 TEST(ReportPage, RunsEvaluatedOnTheSameImagesAreCompared) {
-    const SampleRun a("one"), b("two");
-    const Report report = make_report({read_run(a.folder()), read_run(b.folder())});
     if (!gnuplot_version()) {
         GTEST_SKIP() << "gnuplot is not installed";
     }
+    const SampleRun a("one"), b("two");
+    const Report report = make_report({read_run(a.folder()), read_run(b.folder())});
     EXPECT_EQ(report.without_pictures, "");
     const auto plots = report.drawn();
     const auto intervals = std::ranges::find(plots, "compare_test", &Plot::name);

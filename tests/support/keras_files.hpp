@@ -51,18 +51,32 @@ inline double largest_difference(std::span<const float> got, std::span<const flo
     return difference / scale;
 }
 
+/// A model that Keras wrote, imported, and what Keras computed from it, which lies beside it.
+struct KerasGolden {
+    explicit KerasGolden(const std::filesystem::path& path)
+        : file(read_keras(path)),
+          model(parse_keras_config(file.config, path.filename().string())),
+          weights(take_weights(model, file, path.filename().string())),
+          golden(std::filesystem::path(path).replace_extension(".safetensors")) {}
+
+    const Architecture& architecture() const { return model.architecture; }
+    VariableValues values() const { return values_of(weights); }
+    const Shape& images() const { return golden.find("images")->shape; }
+    std::span<const float> pixels() const { return golden.get<float>("images"); }
+    std::span<const float> outputs() const { return golden.get<float>("outputs"); }
+
+    KerasFile file;
+    KerasModel model;
+    ImportedWeights weights;
+    SafetensorsFile golden;
+};
+
 /// Imports the file and compares its outputs with Keras's beside it.
 inline double difference_from_keras(const std::filesystem::path& path) {
-    const KerasFile file = read_keras(path);
-    const std::string name = path.filename().string();
-    const KerasModel model = parse_keras_config(file.config, name);
-    const ImportedWeights weights = take_weights(model, file, name);
-    const SafetensorsFile golden(std::filesystem::path(path).replace_extension(".safetensors"));
-    const auto* images = golden.find("images");
-    const std::vector<float> got =
-        run_network(builder_of(model.architecture), values_of(weights), images->shape, golden.get<float>("images"),
-                    {.softmax = model.architecture.softmax}, cpu_device(true));
-    return largest_difference(got, golden.get<float>("outputs"));
+    const KerasGolden keras(path);
+    return largest_difference(run_network(builder_of(keras.architecture()), keras.values(), keras.images(),
+                                          keras.pixels(), {.softmax = keras.architecture().softmax}, cpu_device(true)),
+                              keras.outputs());
 }
 
 }  // namespace fer::test

@@ -198,10 +198,16 @@ Refusal refuse_unless_built(const OpDesc& op, Build build) {
     }
 }
 
+template <std::shared_ptr<Call> (*kBuild)(const OpDesc&)>
+Refusal refuse_unbuilt(const OpDesc& op) {
+    return refuse_unless_built(op, kBuild);
+}
+
 /// An implementation whose call binds the node's inputs in order, then its outputs in order.
 template <std::shared_ptr<Call> (*kBuild)(const OpDesc&)>
-constexpr Implementation in_order() {
-    return {"onednn", [](const OpDesc& op) { return refuse_unless_built(op, kBuild); },
+constexpr Implementation in_order(std::string_view name = "onednn",
+                                  Refusal (*refuses)(const OpDesc&) = refuse_unbuilt<kBuild>) {
+    return {name, refuses,
             [](const OpDesc& op) {
                 const auto call = kBuild(op);
                 call->keep(op.fixed);

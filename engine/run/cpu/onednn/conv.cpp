@@ -190,11 +190,6 @@ Refusal refuse_weight_gradient(const OpDesc& op) {
     return refuse_unless_built(op, [](const OpDesc& o) { return weight_gradient(o, false); });
 }
 
-constexpr Implementation careful(Implementation implementation) {
-    implementation.refuses = refuse_weight_gradient;
-    return implementation;
-}
-
 std::shared_ptr<Call> convolution(const OpDesc& op) {
     auto call = forward(op, false);
     call->keep(op.fixed);
@@ -236,7 +231,7 @@ const Implementation kConv2d{"onednn",
                              3};
 const Implementation kConv2dDgradTurned{"onednn_turned", refuse_turned, turned_workspace, make_turned};
 const Implementation kConv2dDgrad = in_order<build<data_gradient, false>>();
-const Implementation kConv2dWgrad = careful(in_order<build<weight_gradient, false>>());
+const Implementation kConv2dWgrad = in_order<build<weight_gradient, false>>("onednn", refuse_weight_gradient);
 const Implementation kDepthwiseConv = in_order<build<forward, true>>();
 const Implementation kDepthwiseDgrad = in_order<build<data_gradient, true>>();
 const Implementation kDepthwiseWgrad = in_order<build<weight_gradient, true>>();

@@ -98,17 +98,11 @@ Refusal refuse_product(const OpDesc& op) {
     return refuse_unless_built(op, data_product);
 }
 
-constexpr Implementation named(Implementation implementation, const char* name, Refusal (*refuses)(const OpDesc&)) {
-    implementation.name = name;
-    implementation.refuses = refuses;
-    return implementation;
-}
-
 }  // namespace
 
 const Implementation kDense = in_order<forward>();
 const Implementation kDenseDgrad = in_order<data_gradient>();
-const Implementation kDenseDgradMatmul = named(in_order<data_product>(), "onednn_matmul", refuse_product);
+const Implementation kDenseDgradMatmul = in_order<data_product>("onednn_matmul", refuse_product);
 const Implementation kDenseWgrad = in_order<weight_gradient>();
 
 }  // namespace fer::cpu::onednn
